@@ -1,0 +1,340 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/pipeline.h"
+
+#include <errno.h>
+#include <malloc.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/base.h"
+#include "discover/registry.h"
+#include "sys/clock.h"
+
+enum {
+	DRAIN_NS = 20 * 1000000, /* from one emptying of the ring to the next */
+	SWEEP_DRAINS = 50,	 /* so many are a second */
+	TIMER_SLACK_NS = 2000000,
+	HEAP_SLACK = 2 << 20,
+};
+
+struct pipeline {
+	struct netns_registry *netns;
+	struct process_table *processes;
+	struct probes *probes;
+	struct flow_table *flows;
+	sd_event_source *timer, *ring;
+	struct pipeline_subscriber *subscribers, *next; /* next: while all are told */
+	struct pipeline_status status;
+	uint64_t lost[N_LOST_REASONS]; /* what was told of */
+	unsigned int n_until_sweep;
+	uint64_t sweep_start_ns; /* CLOCK_MONOTONIC */
+	bool adopted;
+};
+
+/* --- events to subscribers --- */
+
+void pipeline_subscribe(struct pipeline *p, struct pipeline_subscriber *s)
+{
+	s->next = p->subscribers;
+	p->subscribers = s;
+}
+
+void pipeline_unsubscribe(struct pipeline *p, struct pipeline_subscriber *s)
+{
+	struct pipeline_subscriber **at = &p->subscribers;
+
+	while (*at && *at != s)
+		at = &(*at)->next;
+	if (!*at)
+		return;
+	*at = s->next;
+	if (p->next == s)
+		p->next = s->next;
+}
+
+static void pipeline_emit(void *arg, const struct event *event)
+{
+	struct pipeline *p = arg;
+
+	p->status.n_events++;
+	for (struct pipeline_subscriber *s = p->subscribers; s; s = p->next) {
+		p->next = s->next;
+		s->event(s->arg, event);
+	}
+}
+
+static void pipeline_tell_time(struct pipeline *p)
+{
+	uint64_t now_ns = clock_ns(CLOCK_REALTIME);
+
+	for (struct pipeline_subscriber *s = p->subscribers; s; s = p->next) {
+		p->next = s->next;
+		if (s->tick)
+			s->tick(s->arg, now_ns);
+	}
+}
+
+/* Losses stand in the stream, where they happened. True if there were any since the last call. */
+static bool pipeline_tell_lost(struct pipeline *p)
+{
+	uint64_t lost[N_LOST_REASONS];
+	struct event event = { .kind = EVENT_LOST };
+	bool any = false;
+
+	probes_lost(p->probes, lost);
+	for (int i = 0; i < N_LOST_REASONS; i++) {
+		if (lost[i] == p->lost[i])
+			continue;
+		event.lost = (struct lost_event){ .ts_ns = clock_ns(CLOCK_REALTIME),
+						  .reason = lost_reason_name(i),
+						  .records = lost[i] - p->lost[i] };
+		p->lost[i] = lost[i];
+		any = true;
+		pipeline_emit(p, &event);
+	}
+	return any;
+}
+
+/* --- records --- */
+
+static void pipeline_record(void *arg, const struct rec_hdr *rec, size_t size)
+{
+	struct pipeline *p = arg;
+	int err;
+
+	p->status.n_records++;
+	if (rec->type == REC_PROCESS || rec->type == REC_CGROUP)
+		err = process_table_record(p->processes, rec, size);
+	else
+		err = flow_table_record(p->flows, rec, size);
+	if (err)
+		p->status.n_bad_records++;
+}
+
+static struct process *pipeline_process(void *arg, const struct owner *owner)
+{
+	struct pipeline *p = arg;
+
+	return process_table_get(p->processes, owner);
+}
+
+static const char *pipeline_netns_name(void *arg, uint64_t cookie)
+{
+	struct pipeline *p = arg;
+
+	return netns_registry_name(p->netns, cookie);
+}
+
+static int pipeline_take_dgram(void *arg, const struct dgram_key *key, uint64_t max_rx_packets,
+			       struct dgram_flow *ret)
+{
+	struct pipeline *p = arg;
+
+	return probes_take_dgram(p->probes, key, max_rx_packets, ret);
+}
+
+/* --- the pace --- */
+
+static int64_t realtime_offset_ns(void)
+{
+	return (int64_t)(clock_ns(CLOCK_REALTIME) - clock_ns(CLOCK_MONOTONIC));
+}
+
+static void pipeline_drain(struct pipeline *p)
+{
+	uint64_t start_ns = clock_ns(CLOCK_MONOTONIC);
+
+	probes_drain(p->probes);
+	flow_table_tick(p->flows, start_ns);
+	p->status.n_drains++;
+	p->status.drain_ns += clock_ns(CLOCK_MONOTONIC) - start_ns;
+}
+
+static void pipeline_gone(void *arg, const struct dgram_key *key)
+{
+	struct pipeline *p = arg;
+
+	flow_table_gone(p->flows, key, p->sweep_start_ns);
+}
+
+/*
+ * Look at what is open for updates, and forget what is gone; after losses also look for what is
+ * open and not known here.
+ */
+static void pipeline_sweep(struct pipeline *p)
+{
+	uint64_t start_ns = clock_ns(CLOCK_MONOTONIC);
+	const struct dgram_key *keys;
+	bool lost;
+	size_t n;
+
+	p->sweep_start_ns = start_ns;
+	flow_table_set_clock(p->flows, realtime_offset_ns());
+	lost = pipeline_tell_lost(p);
+	n = flow_table_live(p->flows, start_ns - (lost ? 0 : NS_PER_SEC / 2), &keys);
+	probes_sweep(p->probes, keys, n, pipeline_gone, p);
+	if (lost)
+		probes_sweep_all(p->probes);
+	flow_table_swept(p->flows);
+	process_table_expire(p->processes, start_ns);
+	p->status.n_sweeps++;
+	p->status.sweep_ns += clock_ns(CLOCK_MONOTONIC) - start_ns;
+}
+
+/* Sockets older than the probes: after the first output, since it takes a while. */
+static void pipeline_adopt(struct pipeline *p)
+{
+	p->adopted = true;
+	probes_adopt(p->probes, NULL);
+	probes_sweep_all(p->probes);
+	flow_table_swept(p->flows);
+}
+
+static int pipeline_on_timer(sd_event_source *source, uint64_t usec, void *arg)
+{
+	struct pipeline *p = arg;
+	int err;
+
+	pipeline_drain(p);
+	if (!p->adopted)
+		pipeline_adopt(p);
+	if (!p->n_until_sweep--) {
+		p->n_until_sweep = SWEEP_DRAINS;
+		pipeline_sweep(p);
+	}
+	pipeline_tell_time(p);
+	err = sd_event_source_set_time_relative(source, DRAIN_NS / 1000);
+	return err < 0 ? err : sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+}
+
+static int pipeline_on_ring(sd_event_source *source, int fd, uint32_t revents, void *arg)
+{
+	pipeline_drain(arg);
+	return 0;
+}
+
+void pipeline_flush(struct pipeline *p)
+{
+	pipeline_drain(p);
+	flow_table_tick(p->flows, UINT64_MAX);
+	pipeline_tell_lost(p);
+}
+
+/* --- open and close --- */
+
+static int pipeline_open_probes(struct pipeline *p, const struct pipeline_options *o, struct err *e)
+{
+	struct probe_options options = { .no_args = o->no_args,
+					 .dgram_idle_ns = o->dgram_idle_ns,
+					 .ring_bytes = (uint32_t)o->ring_bytes,
+					 .max_sockets = (uint32_t)o->max_sockets,
+					 .record = pipeline_record,
+					 .arg = p };
+	struct flow_resolver resolver = { .process = pipeline_process,
+					  .netns_name = pipeline_netns_name,
+					  .take_dgram = pipeline_take_dgram,
+					  .arg = p };
+
+	p->flows = flow_table_new(&resolver, pipeline_emit, p);
+	if (!p->flows)
+		return err_set(e, ENOMEM, "out of memory");
+	flow_table_set_clock(p->flows, realtime_offset_ns());
+	return probes_open(&options, &p->probes, e);
+}
+
+static int pipeline_open_identity(struct pipeline *p, sd_event *loop,
+				  const struct pipeline_options *o, struct err *e)
+{
+	struct process_table_options processes = { .no_args = o->no_args };
+	struct netns_registry_options netns = { .loop = loop };
+	int err;
+
+	err = process_table_new(&processes, &p->processes, e);
+	if (err)
+		return err;
+	err = netns_registry_new(&p->netns, &netns, e);
+	if (!err)
+		netns_registry_set_coverage(p->netns, true, NULL);
+	return err;
+}
+
+static int pipeline_start_pace(struct pipeline *p, sd_event *loop, struct err *e)
+{
+	int err;
+
+	err = sd_event_add_time_relative(loop, &p->timer, CLOCK_MONOTONIC, DRAIN_NS / 1000,
+					 TIMER_SLACK_NS / 1000, pipeline_on_timer, p);
+	if (err >= 0)
+		err = sd_event_add_io(loop, &p->ring, probes_fd(p->probes), EPOLLIN,
+				      pipeline_on_ring, p);
+	return err < 0 ? err_set(e, -err, "event loop: %s", strerror(-err)) : 0;
+}
+
+int pipeline_open(sd_event *loop, const struct pipeline_options *options, struct pipeline **ret,
+		  struct err *e)
+{
+	struct pipeline *p = calloc(1, sizeof(*p));
+	int err;
+
+	if (!p)
+		return err_set(e, ENOMEM, "out of memory");
+	p->status.started_ns = clock_ns(CLOCK_REALTIME);
+	/* Conversations come and go: give memory back, and fetch it anew, in large pieces only. */
+	mallopt(M_TRIM_THRESHOLD, HEAP_SLACK);
+	mallopt(M_TOP_PAD, HEAP_SLACK / 4);
+	err = pipeline_open_identity(p, loop, options, e) ?:
+	      pipeline_open_probes(p, options, e) ?:
+	      pipeline_start_pace(p, loop, e);
+	if (err) {
+		pipeline_close(p);
+		return err;
+	}
+	*ret = p;
+	return 0;
+}
+
+void pipeline_close(struct pipeline *p)
+{
+	if (!p)
+		return;
+	sd_event_source_disable_unref(p->timer);
+	sd_event_source_disable_unref(p->ring);
+	flow_table_free(p->flows);
+	probes_close(p->probes);
+	netns_registry_free(p->netns);
+	process_table_free(p->processes);
+	free(p);
+}
+
+/* --- figures --- */
+
+struct netns_registry *pipeline_netns(struct pipeline *p)
+{
+	return p->netns;
+}
+
+void pipeline_tell_gaps(const struct pipeline *p, struct buf *out)
+{
+	struct probe_state states[PIPELINE_MAX_PROBES];
+	size_t n = probes_states(p->probes, states, PIPELINE_MAX_PROBES);
+
+	for (size_t i = 0; i < n && i < PIPELINE_MAX_PROBES; i++)
+		if (!states[i].attached)
+			buf_addf(out, "not seen: %s: %s; 'nslens doctor' says more\n",
+				 states[i].info->gives, states[i].why_not);
+}
+
+void pipeline_get_status(struct pipeline *p, struct pipeline_status *ret)
+{
+	*ret = p->status;
+	ret->now_ns = clock_ns(CLOCK_REALTIME);
+	probes_lost(p->probes, ret->lost);
+	ret->n_lost = 0;
+	for (int i = 0; i < N_LOST_REASONS; i++)
+		ret->n_lost += ret->lost[i];
+	netns_registry_count(p->netns, &ret->netns_covered, &ret->netns_total);
+	process_table_usage(p->processes, &ret->n_images, &ret->image_bytes);
+	flow_table_usage(p->flows, &ret->flow);
+	probes_memory(p->probes, &ret->memory);
+	ret->n_probes = probes_states(p->probes, ret->probes, PIPELINE_MAX_PROBES);
+}

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <errno.h>
+#include <linux/capability.h>
+#include <stdio.h>
+#include <string.h>
+#include <systemd/sd-daemon.h>
+
+#include "agent/pipeline.h"
+#include "agent/protocol.h"
+#include "agent/server.h"
+#include "cmd/command.h"
+#include "cmd/loop.h"
+#include "cmd/option.h"
+#include "cmd/pipeline_options.h"
+#include "sys/capability.h"
+
+/* `nslens run`: the agent. */
+
+struct settings {
+	const char *state_dir;
+	uint64_t for_ns;
+	struct pipeline_options pipeline;
+};
+
+static const struct option_row option_rows[] = {
+	{ "state-dir", 0, OPTION_TEXT, OPTION_AT(struct settings, state_dir), .value = "DIR",
+	  .help = "where its socket and lock are; NSLENS_STATE_DIR, else /run/nslens" },
+	{ "for", 0, OPTION_DURATION, OPTION_AT(struct settings, for_ns), .min = 1,
+	  .help = "end after this time" },
+	PIPELINE_OPTION_ROWS(struct settings, pipeline),
+	{ 0 },
+};
+
+static const struct option_table options = { .command = &cmd_run, .rows = option_rows };
+
+static void say_ready(struct pipeline *p, const char *state_dir)
+{
+	struct pipeline_status status;
+	struct buf gaps = { 0 };
+
+	pipeline_tell_gaps(p, &gaps);
+	command_warn_lines("run", gaps.data);
+	buf_fini(&gaps);
+	pipeline_get_status(p, &status);
+	printf("nslens %s: watching %zu of %zu network namespaces, state in %s; "
+	       "try 'nslens observe'\n",
+	       NSLENS_VERSION, status.netns_covered, status.netns_total, state_dir);
+	fflush(stdout);
+	sd_notify(0, "READY=1");
+}
+
+static int serve(const struct settings *s, sd_event *loop, struct err *e)
+{
+	const char *state_dir = s->state_dir ? s->state_dir : agent_state_dir();
+	struct server *server = NULL;
+	static const unsigned int needed[] = { CAP_BPF, CAP_PERFMON };
+	struct pipeline *p = NULL;
+	char missing[64];
+	int err;
+
+	if (capability_missing(needed, ARRAY_SIZE(needed), missing, sizeof(missing)))
+		return err_set(e, EPERM, "this process lacks %s; run it as root", missing);
+	/* The lock first: a second agent must not attach anything. */
+	err = server_open(loop, state_dir, &server, e);
+	if (!err)
+		err = pipeline_open(loop, &s->pipeline, &p, e);
+	if (!err) {
+		server_serve(server, p);
+		say_ready(p, state_dir);
+		err = sd_event_loop(loop);
+		if (err < 0)
+			err_set(e, -err, "event loop: %s", strerror(-err));
+		sd_notify(0, "STOPPING=1");
+		pipeline_flush(p);
+	}
+	server_end(server);
+	pipeline_close(p);
+	server_close(server); /* the next agent may come when nothing is attached any more */
+	return err;
+}
+
+static int run(int argc, char **argv)
+{
+	struct settings s = { 0 };
+	sd_event *loop = NULL;
+	struct err e = { 0 };
+	int err = option_start(&options, argv, &s, NULL);
+
+	if (err >= 0)
+		return err;
+	err = loop_new(&loop, &e);
+	if (!err)
+		err = loop_end_after(loop, s.for_ns, &e);
+	if (!err)
+		err = serve(&s, loop, &e);
+	sd_event_unref(loop);
+	if (err < 0) {
+		command_error("run", "%s", e.text);
+		return EXIT_FAILED;
+	}
+	return err;
+}
+
+const struct command cmd_run = {
+	.name = "run",
+	.usage = "[--state-dir DIR]",
+	.summary = "the agent: collects, and serves the other commands",
+	.run = run,
+};

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#ifndef NSLENS_PROBE_LIB_COMPAT_BPF_H
+#define NSLENS_PROBE_LIB_COMPAT_BPF_H
+
+#include "vmlinux.h"
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_helpers.h>
+
+#include "probe/lib/maps.bpf.h"
+
+/*
+ * What kernels from 6.1 on do differently, each with the commit that made it so. The verifier drops
+ * the branch that isn't the running kernel's, so newer kernels pay nothing for older ones. Which
+ * programs are loaded at all is decided in user space: probe/hooks.c.
+ */
+
+/* fd264ca02094 (6.2) "bpf: Add a kfunc to type cast from bpf uapi ctx to kernel ctx" */
+extern void *bpf_cast_to_kern_ctx(void *obj) __weak __ksym;
+
+/* The device that a packet is at, for place_read(); or NULL. */
+static __always_inline struct net_device *place_device(struct __sk_buff *ctx)
+{
+	struct sk_buff *skb = (struct sk_buff *)ctx;
+
+	/* That is what it is; before 6.2 the verifier doesn't let it be seen but as an address. */
+	if (!bpf_ksym_exists(bpf_cast_to_kern_ctx))
+		return BPF_CORE_READ(skb, dev);
+	skb = bpf_cast_to_kern_ctx(ctx);
+	return skb->dev;
+}
+
+/* place_read(dev->a->b, dev, a, b): a member of that device. */
+#define place_read(direct, ...) \
+	(bpf_ksym_exists(bpf_cast_to_kern_ctx) ? (direct) : BPF_CORE_READ(__VA_ARGS__))
+
+/* a35b9af4ec2c (6.2) "bpf: Add a kfunc for generic type cast": what bpf_core_cast() calls. */
+#define CAN_READ_IN_PLACE bpf_ksym_exists(bpf_rdonly_cast)
+
+/*
+ * The TCP socket at an address that was kept as a number, for reading: what is there may be another
+ * one by now. Pointers in a copy are but numbers: see sock_netns(). NULL: it can't be read.
+ */
+static __always_inline struct tcp_sock *tcp_sock_at(__u64 address)
+{
+	__u32 zero = 0;
+	void *copy;
+
+	if (CAN_READ_IN_PLACE)
+		return bpf_core_cast((void *)address, struct tcp_sock);
+	copy = bpf_map_lookup_elem(&tcp_sock_room, &zero);
+	if (!copy || bpf_core_type_size(struct tcp_sock) > TCP_SOCK_ROOM ||
+	    bpf_probe_read_kernel(copy, bpf_core_type_size(struct tcp_sock), (void *)address))
+		return NULL;
+	return copy;
+}
+
+/* The namespace of a socket; @kept: of one that tcp_sock_at() gave. */
+static __always_inline void sock_netns(const struct sock *sk, bool kept, __u64 *ret_cookie,
+				       __u32 *ret_inode)
+{
+	if (kept && !CAN_READ_IN_PLACE) {
+		*ret_cookie = BPF_CORE_READ(sk, __sk_common.skc_net.net, net_cookie);
+		*ret_inode = BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
+	} else {
+		*ret_cookie = sk->__sk_common.skc_net.net->net_cookie;
+		*ret_inode = sk->__sk_common.skc_net.net->ns.inum;
+	}
+}
+
+#endif

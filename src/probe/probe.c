@@ -1,0 +1,544 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "probe/probe.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <linux/capability.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <bpf/bpf.h>
+#include <bpf/btf.h>
+#include <bpf/libbpf.h>
+
+#include "probe/hooks.h"
+#include "probe/process/process.h"
+#include "probes.skel.h"
+#include "sys/bpf_refusal.h"
+#include "sys/capability.h"
+#include "sys/cgroup2.h"
+
+static const char *const tcp_programs[] = { "tcp_state", NULL };
+static const char *const io_programs[] = { "io_send", "io_recv", NULL };
+static const char *const io_functions[] = {
+	"io_sent4", "io_sent6", "io_sent_page", "io_received4", "io_received6", NULL,
+};
+static const char *const dgram_programs[] = {
+	"dgram_egress",	  "dgram_ingress",  "dgram_bind4",   "dgram_bind6",
+	"dgram_connect4", "dgram_connect6", "dgram_release", NULL,
+};
+static const char *const refused_programs[] = { "dgram_refused", NULL };
+static const char *const refused_functions[] = { "dgram_unqueued", NULL };
+static const char *const process_programs[] = { "cgroup_made", "cgroup_removed", NULL };
+
+/* Nothing works without the first FIRST_OPTIONAL. */
+const struct probe_info probe_table[] = {
+	{ "tcp", "TCP conversations", tcp_programs, NULL, false },
+	{ "io", "the process that uses a socket after another opened it", io_programs, io_functions,
+	  false },
+	{ "dgram", "UDP and ICMP conversations", dgram_programs, NULL, true },
+	{ "refused", "that a datagram for a full socket isn't counted as received",
+	  refused_programs, refused_functions, false },
+	{ "process", "paths of cgroups made later", process_programs, NULL, false },
+	{ NULL },
+};
+
+enum {
+	FIRST_OPTIONAL = 1,
+	N_PROBES = ARRAY_SIZE(probe_table) - 1,
+	MAX_LINKS = 32,
+	WHY_NOT_MAX = 400,
+	SWEEP_KEYS_BYTES = SWEEP_KEYS_MAX * sizeof(struct dgram_key),
+};
+
+struct probes {
+	struct probes_bpf *skel;
+	struct ring_buffer *ring;
+	struct bpf_link *links[MAX_LINKS];
+	size_t n_links;
+	char why_not[N_PROBES][WHY_NOT_MAX]; /* "": attached */
+	char instead[N_PROBES][WHY_NOT_MAX]; /* "": by its own programs; why by others */
+	record_fn record;
+	void *arg;
+	unsigned long drain_end;      /* the ring's position where a round of emptying it ends */
+	int n_drained;		      /* in this round */
+	struct dgram_key *sweep_keys; /* the map of that name */
+};
+
+static const char *const lost_names[N_LOST_REASONS] = {
+#define X(symbol, name, text) [LOST_##symbol] = name,
+	LOST_REASONS(X)
+#undef X
+};
+
+const char *lost_reason_name(enum lost_reason reason)
+{
+	return lost_names[reason];
+}
+
+static int probes_on_record(void *ctx, void *data, size_t size)
+{
+	struct probes *p = ctx;
+	const struct rec_hdr *rec = data;
+
+	if (size >= sizeof(*rec) && rec->size <= size)
+		p->record(p->arg, rec, rec->size);
+	p->n_drained++;
+	/* An error stops the round, behind this record. */
+	return ring__consumer_pos(ring_buffer__ring(p->ring, 0)) >= p->drain_end ? -EAGAIN : 0;
+}
+
+/* --- open --- */
+
+static int probes_configure(struct probes_bpf *skel, const struct probe_options *o,
+			    const struct btf *btf)
+{
+	int err = 0;
+
+	process_probe_configure(skel, btf, o->no_args);
+	/* A copy is only made where sockets can't be read in place: see compat.bpf.h. */
+	if (btf && btf__find_by_name_kind(btf, "bpf_rdonly_cast", BTF_KIND_FUNC) > 0)
+		bpf_map__set_autocreate(skel->maps.tcp_sock_room, false);
+	if (o->dgram_idle_ns)
+		skel->rodata->dgram_idle_ns = o->dgram_idle_ns;
+	if (o->ring_bytes)
+		err = bpf_map__set_max_entries(skel->maps.ring, o->ring_bytes);
+	skel->rodata->emit_wake_bytes = bpf_map__max_entries(skel->maps.ring) / 4;
+	if (!err && o->max_sockets)
+		err = bpf_map__set_max_entries(skel->maps.tcp_conns, o->max_sockets) ?:
+		      bpf_map__set_max_entries(skel->maps.dgram_socks, (o->max_sockets + 1) / 2) ?:
+		      bpf_map__set_max_entries(skel->maps.dgram_flows, (o->max_sockets + 1) / 2);
+	return err;
+}
+
+static int probes_explain(int err, struct err *e)
+{
+	static const unsigned int caps[] = { CAP_BPF, CAP_PERFMON };
+
+	return bpf_refusal_explain(err, "cannot load the probes", caps, ARRAY_SIZE(caps), e);
+}
+
+/* The programs that make up a probe on this kernel. */
+static const char *const *probe_programs(const struct probes *p, size_t i)
+{
+	return *p->instead[i] ? probe_table[i].instead : probe_table[i].programs;
+}
+
+static bool probe_has(const struct probes *p, size_t i, const char *program)
+{
+	for (const char *const *name = probe_programs(p, i); *name; name++)
+		if (!strcmp(*name, program))
+			return true;
+	return false;
+}
+
+/* Leave probe @i out, or have its other programs stand in, because of @why. */
+static void probe_without(struct probes *p, size_t i, const char *why)
+{
+	bool others = probe_table[i].instead && !*p->instead[i];
+
+	snprintf(others ? p->instead[i] : p->why_not[i], WHY_NOT_MAX, "%s", why);
+}
+
+/* Without the programs that the kernel refuses, if those are some that can be done without. */
+static bool probes_leave_out(struct probes *p)
+{
+	const struct bpf_complaint *c = bpf_complaint_heard();
+	char why[WHY_NOT_MAX];
+
+	for (size_t i = FIRST_OPTIONAL; i < N_PROBES; i++) {
+		bool forbidden = probe_table[i].needs_cgroup && !capability_has(CAP_NET_ADMIN) &&
+				 !capability_has(CAP_SYS_ADMIN);
+
+		if (*p->why_not[i] || !probe_has(p, i, c->program))
+			continue;
+		snprintf(why, sizeof(why), "the kernel refuses program %s: %s%s", c->program,
+			 c->text, forbidden ? " (CAP_NET_ADMIN is missing)" : "");
+		probe_without(p, i, why);
+		return true;
+	}
+	return false;
+}
+
+/* Has the kernel what all of these programs hook into? */
+static bool programs_can_hook(const struct probes *p, const struct btf *btf,
+			      const char *const *names, char why[HOOK_WHY_MAX])
+{
+	for (; *names; names++) {
+		const struct bpf_program *prog = bpf_object__find_program_by_name(p->skel->obj,
+										  *names);
+
+		if (hook_find(btf, *names, bpf_program__section_name(prog), why))
+			return false;
+	}
+	return true;
+}
+
+static void programs_set_autoload(struct probes *p, const char *const *names, bool load)
+{
+	for (; names && *names; names++)
+		bpf_program__set_autoload(bpf_object__find_program_by_name(p->skel->obj, *names),
+					  load);
+}
+
+/* Of each probe load the programs that have what they hook into: its own, or those instead. */
+static void probes_choose(struct probes *p, const struct btf *btf)
+{
+	char why[HOOK_WHY_MAX];
+
+	for (size_t i = 0; i < N_PROBES; i++) {
+		while (!*p->why_not[i] && !programs_can_hook(p, btf, probe_programs(p, i), why))
+			probe_without(p, i, why);
+		programs_set_autoload(p, probe_table[i].programs, false);
+		programs_set_autoload(p, probe_table[i].instead, false);
+		programs_set_autoload(p, probe_programs(p, i), !*p->why_not[i]);
+	}
+}
+
+static int probes_load_chosen(struct probes *p, const struct probe_options *o,
+			      const struct btf *btf, struct err *e)
+{
+	int err;
+
+	bpf_complaint_listen();
+	p->skel = probes_bpf__open();
+	if (!p->skel)
+		return probes_explain(-errno, e);
+	probes_choose(p, btf);
+	err = probes_configure(p->skel, o, btf);
+	if (err)
+		return err_set(e, -err, "cannot size the probes' maps: %s", strerror(-err));
+	err = probes_bpf__load(p->skel);
+	return err ? probes_explain(err, e) : 0;
+}
+
+/* Again and again, without what the kernel refused the last time. */
+static int probes_load_possible(struct probes *p, const struct probe_options *o, struct err *e)
+{
+	struct btf *btf;
+	int err;
+
+	bpf_complaint_listen();
+	btf = btf__load_vmlinux_btf();
+	while ((err = probes_load_chosen(p, o, btf, e))) {
+		probes_bpf__destroy(p->skel);
+		p->skel = NULL;
+		if (!probes_leave_out(p))
+			break;
+	}
+	btf__free(btf);
+	return err;
+}
+
+static int probes_load(struct probes *p, const struct probe_options *o, struct err *e)
+{
+	int err = probes_load_possible(p, o, e);
+
+	if (err)
+		return err;
+	p->sweep_keys = mmap(NULL, SWEEP_KEYS_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED,
+			     bpf_map__fd(p->skel->maps.sweep_keys), 0);
+	if (p->sweep_keys == MAP_FAILED) {
+		p->sweep_keys = NULL;
+		return err_set(e, errno, "cannot map the sweep's keys: %s", strerror(errno));
+	}
+	p->ring = ring_buffer__new(bpf_map__fd(p->skel->maps.ring), probes_on_record, p, NULL);
+	if (!p->ring)
+		return err_set(e, errno, "cannot map the probes' ring: %s", strerror(errno));
+	return 0;
+}
+
+static int probes_attach_program(struct probes *p, const char *name, int cgroup_fd)
+{
+	struct bpf_program *prog = bpf_object__find_program_by_name(p->skel->obj, name);
+	struct bpf_link *link;
+
+	if (!prog)
+		return -ENOENT;
+	if (p->n_links == MAX_LINKS)
+		return -ENOSPC;
+	if (bpf_program__type(prog) == BPF_PROG_TYPE_TRACING)
+		link = bpf_program__attach(prog);
+	else
+		link = bpf_program__attach_cgroup(prog, cgroup_fd);
+	if (!link)
+		return -errno;
+	p->links[p->n_links++] = link;
+	return 0;
+}
+
+/* All programs of a probe, or none. */
+static int probes_attach_one(struct probes *p, size_t i, int cgroup_fd)
+{
+	size_t before = p->n_links;
+	int err = 0;
+
+	for (const char *const *name = probe_programs(p, i); *name && !err; name++)
+		err = probes_attach_program(p, *name, cgroup_fd);
+	while (err && p->n_links > before)
+		bpf_link__destroy(p->links[--p->n_links]);
+	return err;
+}
+
+static int probes_attach(struct probes *p, struct err *e)
+{
+	int cgroup_fd = cgroup2_open();
+	int err;
+
+	for (size_t i = 0; i < N_PROBES; i++) {
+		if (*p->why_not[i])
+			continue;
+		if (probe_table[i].needs_cgroup && cgroup_fd < 0) {
+			snprintf(p->why_not[i], sizeof(p->why_not[i]), "%s",
+				 cgroup_fd == -ENOENT ? "cgroup2 is not mounted"
+						      : "cgroup2 can't be opened");
+			continue;
+		}
+		err = probes_attach_one(p, i, cgroup_fd);
+		if (err)
+			snprintf(p->why_not[i], sizeof(p->why_not[i]),
+				 "the kernel refuses to attach it: %s", strerror(-err));
+	}
+	if (cgroup_fd >= 0)
+		close(cgroup_fd);
+	for (size_t i = 0; i < FIRST_OPTIONAL; i++)
+		if (*p->why_not[i])
+			return err_set(e, EIO, "probe %s: %s; 'nslens doctor' says more",
+				       probe_table[i].name, p->why_not[i]);
+	return 0;
+}
+
+int probes_open(const struct probe_options *options, struct probes **ret, struct err *e)
+{
+	struct probes *p = calloc(1, sizeof(*p));
+	int err;
+
+	if (!p)
+		return err_set(e, ENOMEM, "probes: out of memory");
+	p->record = options->record;
+	p->arg = options->arg;
+	err = probes_load(p, options, e);
+	if (!err)
+		err = probes_attach(p, e);
+	if (err) {
+		probes_close(p);
+		return err;
+	}
+	*ret = p;
+	return 0;
+}
+
+void probes_close(struct probes *p)
+{
+	if (!p)
+		return;
+	while (p->n_links)
+		bpf_link__destroy(p->links[--p->n_links]);
+	ring_buffer__free(p->ring);
+	if (p->sweep_keys)
+		munmap(p->sweep_keys, SWEEP_KEYS_BYTES);
+	probes_bpf__destroy(p->skel);
+	free(p);
+}
+
+/* --- use --- */
+
+int probes_adopt(struct probes *p, struct err *e)
+{
+	struct bpf_link *link = bpf_program__attach_iter(p->skel->progs.adopt_sockets, NULL);
+	char none[64];
+	ssize_t n;
+	int fd, err = 0;
+
+	if (!link)
+		return err_set(e, errno, "probes: cannot iterate over descriptors: %s",
+			       strerror(errno));
+	fd = bpf_iter_create(bpf_link__fd(link));
+	if (fd < 0) {
+		err = err_set(e, -fd, "probes: cannot iterate over descriptors: %s", strerror(-fd));
+	} else {
+		while ((n = read(fd, none, sizeof(none))) > 0 || (n < 0 && errno == EAGAIN))
+			;
+		if (n < 0)
+			err = err_set(e, errno, "probes: sockets older than nslens: %s",
+				      strerror(errno));
+		close(fd);
+	}
+	bpf_link__destroy(link);
+	return err;
+}
+
+int probes_drain(struct probes *p)
+{
+	int err;
+
+	/* The kernel goes on to fill it: who tries to keep up with that never comes back. */
+	p->drain_end = ring__producer_pos(ring_buffer__ring(p->ring, 0));
+	p->n_drained = 0;
+	err = ring_buffer__consume(p->ring);
+	return err < 0 && err != -EAGAIN ? err : p->n_drained;
+}
+
+int probes_fd(const struct probes *p)
+{
+	return ring_buffer__epoll_fd(p->ring);
+}
+
+/* Run a program of type syscall; its return value or -errno. */
+static int probes_call(struct bpf_program *prog, void *args, size_t size)
+{
+	LIBBPF_OPTS(bpf_test_run_opts, opts, .ctx_in = args, .ctx_size_in = (__u32)size);
+
+	return bpf_prog_test_run_opts(bpf_program__fd(prog), &opts) ? -errno : (int)opts.retval;
+}
+
+/* Of up to SWEEP_KEYS_MAX @keys those of one protocol family to the program that looks at them. */
+static int probes_sweep_some(struct probes *p, const struct dgram_key *keys, size_t n, bool tcp,
+			     gone_fn gone, void *arg)
+{
+	struct bpf_program *prog = tcp ? p->skel->progs.tcp_sweep : p->skel->progs.dgram_sweep;
+	struct sweep_args args = { 0 };
+	int err;
+
+	for (size_t i = 0; i < n; i++)
+		if ((keys[i].proto == IPPROTO_TCP) == tcp)
+			p->sweep_keys[args.n++] = keys[i];
+	if (!args.n)
+		return 0;
+	err = probes_call(prog, &args, sizeof(args));
+	probes_drain(p);
+	for (size_t i = 0; i < args.n; i++) {
+		if (p->sweep_keys[i].reserved != SWEEP_GONE)
+			continue;
+		p->sweep_keys[i].reserved = 0;
+		gone(arg, &p->sweep_keys[i]);
+	}
+	return err;
+}
+
+int probes_sweep(struct probes *p, const struct dgram_key *keys, size_t n, gone_fn gone, void *arg)
+{
+	int err = 0;
+
+	while (n && err >= 0) {
+		size_t some = n < SWEEP_KEYS_MAX ? n : SWEEP_KEYS_MAX;
+
+		err = probes_sweep_some(p, keys, some, true, gone, arg);
+		if (err >= 0)
+			err = probes_sweep_some(p, keys, some, false, gone, arg);
+		keys += some;
+		n -= some;
+	}
+	return err < 0 ? err : 0;
+}
+
+int probes_sweep_all(struct probes *p)
+{
+	int more_tcp, more_dgram;
+
+	do {
+		more_tcp = probes_call(p->skel->progs.tcp_sweep_all, NULL, 0);
+		more_dgram = probes_call(p->skel->progs.dgram_sweep_all, NULL, 0);
+		probes_drain(p);
+	} while (more_tcp > 0 || more_dgram > 0);
+	return more_tcp < 0 ? more_tcp : more_dgram;
+}
+
+int probes_take_dgram(struct probes *p, const struct dgram_key *key, uint64_t max_rx_packets,
+		      struct dgram_flow *ret)
+{
+	int fd = bpf_map__fd(p->skel->maps.dgram_flows);
+
+	if (max_rx_packets != UINT64_MAX && !bpf_map_lookup_elem(fd, key, ret) &&
+	    ret->n.rx_packets > max_rx_packets)
+		return -EAGAIN;
+	return bpf_map_lookup_and_delete_elem(fd, key, ret) ? -errno : 0;
+}
+
+/* --- figures --- */
+
+/* Times that the kernel passed our programs over, since one must not interrupt itself. */
+static uint64_t probes_not_run(const struct probes *p)
+{
+	struct bpf_program *prog;
+	uint64_t n = 0;
+
+	bpf_object__for_each_program(prog, p->skel->obj)
+	{
+		struct bpf_prog_info info = { 0 };
+		__u32 len = sizeof(info);
+
+		if (!bpf_prog_get_info_by_fd(bpf_program__fd(prog), &info, &len))
+			n += info.recursion_misses;
+	}
+	return n;
+}
+
+void probes_lost(const struct probes *p, uint64_t ret_lost[N_LOST_REASONS])
+{
+	int n_cpus = libbpf_num_possible_cpus();
+	uint64_t *values = calloc(n_cpus > 0 ? (size_t)n_cpus : 1, sizeof(*values));
+
+	for (uint32_t reason = 0; reason < N_LOST_REASONS; reason++) {
+		ret_lost[reason] = 0;
+		if (!values ||
+		    bpf_map_lookup_elem(bpf_map__fd(p->skel->maps.lost), &reason, values))
+			continue;
+		for (int cpu = 0; cpu < n_cpus; cpu++)
+			ret_lost[reason] += values[cpu];
+	}
+	ret_lost[LOST_NOT_RUN] = probes_not_run(p);
+	free(values);
+}
+
+static void probes_add_stats(const struct probes *p, const char *name, struct probe_state *s)
+{
+	struct bpf_program *prog = bpf_object__find_program_by_name(p->skel->obj, name);
+	struct bpf_prog_info info = { 0 };
+	__u32 len = sizeof(info);
+
+	if (!prog || bpf_prog_get_info_by_fd(bpf_program__fd(prog), &info, &len))
+		return;
+	s->run_count += info.run_cnt;
+	s->run_ns += info.run_time_ns;
+}
+
+size_t probes_states(const struct probes *p, struct probe_state *ret, size_t max)
+{
+	for (size_t i = 0; i < N_PROBES && i < max; i++) {
+		ret[i] = (struct probe_state){ .info = &probe_table[i],
+					       .attached = !*p->why_not[i],
+					       .why_not = *p->why_not[i] ? p->why_not[i] : NULL,
+					       .instead = *p->instead[i] ? p->instead[i] : NULL };
+		for (const char *const *name = probe_programs(p, i); *name; name++)
+			probes_add_stats(p, *name, &ret[i]);
+	}
+	return N_PROBES;
+}
+
+/* The kernel's own figure for a map, from its descriptor. */
+static uint64_t map_memlock(int fd)
+{
+	char path[64], line[128];
+	uint64_t bytes = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+	f = fopen(path, "re");
+	while (f && fgets(line, sizeof(line), f))
+		if (sscanf(line, "memlock: %" SCNu64, &bytes) == 1)
+			break;
+	if (f)
+		fclose(f);
+	return bytes;
+}
+
+void probes_memory(const struct probes *p, struct probe_memory *ret)
+{
+	struct bpf_map *map;
+
+	*ret = (struct probe_memory){ .n_sockets = UINT64_MAX };
+	bpf_object__for_each_map(map, p->skel->obj) ret->map_bytes += map_memlock(bpf_map__fd(map));
+}

@@ -1,0 +1,768 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * TCP: the life of every connection from its socket's state changes, nothing per packet. The
+ * kernel's own counters in struct tcp_sock are read at open, once a second by the sweep (only if
+ * somebody wants updates), and at close.
+ */
+#include "vmlinux.h"
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+
+#include "abi/tcp.h"
+#include "probe/lib/compat.bpf.h"
+#include "probe/lib/emit.bpf.h"
+#include "probe/lib/sock.bpf.h"
+#include "probe/lib/task.bpf.h"
+#include "probe/lib/used.bpf.h"
+
+/* Errors of the kernel's include/uapi/asm-generic/errno*.h that a socket can end with. */
+enum sock_error {
+	ERR_ACCES = 13,
+	ERR_PIPE = 32,
+	ERR_NONET = 64,
+	ERR_PROTO = 71,
+	ERR_NOPROTOOPT = 92,
+	ERR_NETUNREACH = 101,
+	ERR_CONNABORTED = 103,
+	ERR_CONNRESET = 104,
+	ERR_TIMEDOUT = 110,
+	ERR_CONNREFUSED = 111,
+	ERR_HOSTDOWN = 112,
+	ERR_HOSTUNREACH = 113,
+};
+
+enum { SEEN_NEVER = 0xffffffffu, SETTLED_NS = 1000000000 };
+
+/*
+ * What must be remembered of a connection beside its socket; by socket cookie, from open to close.
+ */
+struct tcp_conn {
+	__u64 sk; /* the socket's address, for the sweep; trusted only while the cookie agrees */
+	struct owner opener, user;
+	__u64 start_ns;
+	__u64 connect_ns;
+	__u64 seen_bytes; /* tx + rx of the last record */
+	__u32 seen_user;  /* tgid of the last record */
+	__u32 tx_isn, rx_isn;
+	__u8 role, closed_first, flags;
+	__u8 announced; /* user space was told of the user's process */
+	__u8 closing;	/* its last record is being emitted */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 131072);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u64);
+	__type(value, struct tcp_conn);
+} tcp_conns SEC(".maps");
+
+/*
+ * A passive connection's socket is born as a copy of its listener (state SYN_RECV), and becomes
+ * ESTABLISHED on the same CPU before that CPU does anything else with sockets: hand the listener's
+ * owner over through this.
+ */
+struct newborn {
+	__u64 sk;
+	__u64 start_ns;
+	struct owner listener;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct newborn);
+} tcp_newborn SEC(".maps");
+
+/*
+ * With TCP Fast Open it stays SYN_RECV, can be accepted, and even be closed in this state, before
+ * it becomes ESTABLISHED anywhere; by its address, of listeners that allow this.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 1024);
+	__type(key, __u64);
+	__type(value, struct newborn);
+} tcp_newborns SEC(".maps");
+
+/* --- reading struct tcp_sock --- */
+
+static __always_inline bool tcp_got_fin(const struct tcp_sock *tp)
+{
+	const struct sock *sk = (const struct sock *)tp;
+
+	return sk->__sk_common.skc_flags & (1UL << SOCK_DONE);
+}
+
+static __always_inline bool tcp_fin_queued(__u8 state)
+{
+	return state == TCP_FIN_WAIT1 || state == TCP_FIN_WAIT2 || state == TCP_CLOSING ||
+	       state == TCP_LAST_ACK;
+}
+
+static __always_inline __u64 tcp_tx_bytes(const struct tcp_sock *tp)
+{
+	return tp->bytes_sent - tp->bytes_retrans;
+}
+
+static __always_inline __u64 tcp_rx_bytes(const struct tcp_sock *tp)
+{
+	return tp->bytes_received - (tcp_got_fin(tp) ? 1 : 0);
+}
+
+/*
+ * Sequence numbers of the first payload bytes; @state tells whether a FIN counts among what was
+ * sent.
+ */
+static __always_inline void tcp_read_isns(const struct tcp_sock *tp, __u8 state, __u32 *tx,
+					  __u32 *rx)
+{
+	__u32 fin = tcp_fin_queued(state) && tp->snd_nxt == tp->write_seq;
+
+	*tx = tp->snd_nxt - (__u32)tcp_tx_bytes(tp) - fin;
+	*rx = tp->rcv_nxt - (__u32)tp->bytes_received;
+}
+
+static __always_inline void tcp_read_backlog(struct rec_tcp *r, const struct tcp_sock *tp,
+					     __u8 state)
+{
+	__u32 unsent = tp->write_seq - tp->snd_nxt;
+	__s32 unread = tp->rcv_nxt - tp->copied_seq - (tcp_got_fin(tp) ? 1 : 0);
+
+	if (unsent && tcp_fin_queued(state))
+		unsent--;
+	r->unsent_bytes = unsent;
+	r->unread_bytes = unread > 0 ? unread : 0;
+}
+
+static __always_inline void tcp_read_counters(struct rec_tcp *r, const struct tcp_sock *tp,
+					      __u8 state)
+{
+	__u32 min_rtt = tp->rtt_min.s[0].v;
+
+	r->tx_bytes = tcp_tx_bytes(tp);
+	r->rx_bytes = tcp_rx_bytes(tp);
+	r->segs_out = tp->segs_out;
+	r->segs_in = tp->segs_in;
+	r->retransmits = tp->total_retrans;
+	r->srtt_us = tp->srtt_us >> 3;
+	r->min_rtt_us = r->srtt_us && min_rtt != 0xffffffffu ? min_rtt : 0;
+	tcp_read_backlog(r, tp, state);
+}
+
+static __always_inline void tcp_read_device(struct rec_tcp *r, const struct sock *sk)
+{
+	struct dst_entry *dst = sk->sk_dst_cache;
+	struct net_device *dev;
+
+	r->ifindex = 0;
+	r->device[0] = 0;
+	if (!dst)
+		return;
+	dev = BPF_CORE_READ(dst, dev);
+	if (!dev)
+		return;
+	r->ifindex = BPF_CORE_READ(dev, ifindex);
+	bpf_probe_read_kernel(r->device, sizeof(r->device), &dev->name);
+}
+
+static __always_inline void tcp_read_socket(struct rec_tcp *r, const struct tcp_sock *tp,
+					    __u8 state, bool kept)
+{
+	const struct sock *sk = (const struct sock *)tp;
+
+	sock_netns(sk, kept, &r->netns_cookie, &r->netns_inode);
+	r->family = sk->__sk_common.skc_family;
+	sock_addrs(sk, r->laddr, r->raddr);
+	r->lport = sock_lport(sk);
+	r->rport = bpf_ntohs(sk->__sk_common.skc_dport);
+	tcp_read_device(r, sk);
+	tcp_read_counters(r, tp, state);
+}
+
+/*
+ * Does an application still hold the socket? After a FIN or a reset of the peer it may go on and
+ * read what is queued: only its own abort, or that nobody has the socket, leaves it unread.
+ */
+static __always_inline bool tcp_is_held(const struct sock *sk, const struct rec_tcp *r)
+{
+	return sk->sk_socket && !(r->closed_by == TCP_BY_LOCAL && r->end_reason == TCP_END_RESET);
+}
+
+/*
+ * A record of @conn as its socket stands, to be submitted or discarded; @state is the state that
+ * the counters belong to. NULL: there was no room.
+ */
+static __always_inline struct rec_tcp *tcp_record(const struct tcp_sock *tp, __u64 cookie,
+						  struct tcp_conn *conn, __u8 state, __u8 action)
+{
+	/* Sweep and adoption have just the socket's address. */
+	bool kept = action == TCP_ACT_UPDATE || action == TCP_ACT_LISTEN;
+	struct rec_tcp *r = emit_reserve(REC_TCP, sizeof(*r));
+
+	if (!r)
+		return NULL;
+	r->cookie = cookie;
+	r->action = action;
+	r->role = conn->role;
+	r->closed_by = 0;
+	r->end_reason = 0;
+	r->flags = conn->flags;
+	r->reserved = 0;
+	r->reserved2 = 0;
+	r->tx_isn = conn->tx_isn;
+	r->rx_isn = conn->rx_isn;
+	r->opener = conn->opener;
+	r->user = conn->user;
+	r->start_ns = conn->start_ns;
+	r->connect_ns = conn->connect_ns;
+	tcp_read_socket(r, tp, state, kept);
+	conn->seen_bytes = r->tx_bytes + r->rx_bytes;
+	conn->seen_user = conn->user.tgid;
+	return r;
+}
+
+static __always_inline void tcp_emit(const struct tcp_sock *tp, __u64 cookie, struct tcp_conn *conn,
+				     __u8 state, __u8 action)
+{
+	struct rec_tcp *r = tcp_record(tp, cookie, conn, state, action);
+
+	if (!r)
+		return;
+	r->unread_bytes = 0;
+	emit_submit(r);
+}
+
+struct tcp_end {
+	__u8 reason, by;
+};
+
+static __always_inline void tcp_emit_end(const struct tcp_sock *tp, __u64 cookie,
+					 struct tcp_conn *conn, __u8 state, __u8 action,
+					 struct tcp_end end)
+{
+	struct rec_tcp *r = tcp_record(tp, cookie, conn, state, action);
+
+	if (!r)
+		return;
+	r->closed_by = end.by;
+	r->end_reason = end.reason;
+	if (tcp_is_held((const struct sock *)tp, r))
+		r->unread_bytes = 0;
+	emit_submit(r);
+}
+
+/* --- owners --- */
+
+/* The current process uses the connection. */
+static __always_inline void tcp_conn_used(struct tcp_conn *conn)
+{
+	struct owner me;
+
+	/* A worker ends what a process left: MPTCP's subflows, files closed late. */
+	if (conn->user.tgid && task_is_kernel_thread())
+		return;
+	conn->flags |= TCP_F_ACCEPTED;
+	if (!owner_current(&me) || (conn->announced && owner_equal(&conn->user, &me)))
+		return;
+	conn->user = me;
+	conn->announced = !process_announce_current();
+}
+
+/* Is the state changed by the socket's own user, rather than by a packet? */
+static __always_inline bool tcp_in_own_context(const struct sock *sk)
+{
+	return sk->sk_lock.owned && in_task_context();
+}
+
+/*
+ * Does the current process close the connection? Not a worker that collects what nobody holds any
+ * more, and not who ends other people's (ss -K).
+ */
+static __always_inline bool tcp_closed_by_current(const struct sock *sk)
+{
+	return tcp_in_own_context(sk) && !task_is_kernel_thread() && sk->sk_err != ERR_CONNABORTED;
+}
+
+/* --- state changes --- */
+
+/* Whoever emits its first record does so afterwards: what user space knows of is in the map. */
+static __always_inline bool tcp_conn_add(__u64 cookie, const struct tcp_conn *conn)
+{
+	if (!bpf_map_update_elem(&tcp_conns, &cookie, conn, BPF_ANY))
+		return true;
+	count_lost(LOST_TCP_MAP_FULL);
+	return false;
+}
+
+/* Who said FIN first, of a connection that was not watched from its begin? */
+static __always_inline __u8 tcp_first_fin(__u8 state)
+{
+	switch (state) {
+	case TCP_FIN_WAIT1:
+	case TCP_FIN_WAIT2:
+	case TCP_CLOSING: return TCP_BY_LOCAL;
+	case TCP_CLOSE_WAIT:
+	case TCP_LAST_ACK: return TCP_BY_REMOTE;
+	}
+	return TCP_BY_UNKNOWN;
+}
+
+/* Without a process's socket, and nobody closed it: never accepted. */
+static __always_inline bool tcp_in_backlog(const struct sock *sk, __u8 state)
+{
+	return !sk->sk_socket && (state == TCP_ESTABLISHED || state == TCP_CLOSE_WAIT);
+}
+
+/*
+ * Take over a socket that is older than the probe. NULL: there is nothing to take over. @tp may be
+ * a copy of what is at @address.
+ */
+static __always_inline struct tcp_conn *tcp_conn_adopt(const struct tcp_sock *tp, __u64 address,
+						       __u64 cookie, __u8 state)
+{
+	const struct sock *sk = (const struct sock *)tp;
+	struct tcp_conn conn = { .seen_bytes = SEEN_NEVER, .flags = TCP_F_ADOPTED };
+
+	if (!cookie || state == TCP_CLOSE || state == TCP_SYN_RECV || state > TCP_CLOSING)
+		return NULL;
+	conn.sk = address;
+	if (state == TCP_LISTEN)
+		conn.role = TCP_ROLE_LISTEN;
+	else if (state == TCP_SYN_SENT)
+		conn.role = TCP_ROLE_ACTIVE;
+	else if (tcp_in_backlog(sk, state))
+		conn.role = TCP_ROLE_PASSIVE;
+	else
+		conn.flags |= TCP_F_ACCEPTED;
+	conn.closed_first = tcp_first_fin(state);
+	if (state != TCP_SYN_SENT)
+		tcp_read_isns(tp, state, &conn.tx_isn, &conn.rx_isn);
+	/* If there is no room, that was counted when it was opened. */
+	bpf_map_update_elem(&tcp_conns, &cookie, &conn, BPF_ANY);
+	return bpf_map_lookup_elem(&tcp_conns, &cookie);
+}
+
+/* connect() or listen(): the caller opens it. */
+static __always_inline void tcp_conn_open(struct tcp_conn *conn)
+{
+	conn->start_ns = bpf_ktime_get_ns();
+	owner_current(&conn->opener);
+	conn->user = conn->opener;
+	conn->seen_user = conn->user.tgid;
+	conn->announced = !process_announce_current();
+}
+
+static __noinline int tcp_on_connect(const struct tcp_sock *tp, __u64 cookie)
+{
+	struct tcp_conn conn = { .sk = (__u64)tp, .role = TCP_ROLE_ACTIVE };
+
+	tcp_conn_open(&conn);
+	tcp_conn_add(cookie, &conn);
+	return 0;
+}
+
+static __noinline int tcp_on_listen(const struct tcp_sock *tp, __u64 cookie)
+{
+	struct tcp_conn conn = { .sk = (__u64)tp, .role = TCP_ROLE_LISTEN };
+
+	tcp_conn_open(&conn);
+	if (tcp_conn_add(cookie, &conn))
+		tcp_emit(tp, cookie, &conn, TCP_LISTEN, TCP_ACT_LISTEN);
+	return 0;
+}
+
+/*
+ * The listener that @child was just copied from, or NULL. The copy's list heads still point where
+ * the listener's empty ones pointed, to themselves: so to within the listener.
+ */
+static __always_inline struct sock *tcp_listener_of(const struct tcp_sock *child)
+{
+	void *head = child->tsorted_sent_queue.next;
+	struct sock *listener = head - bpf_core_field_offset(struct tcp_sock, tsorted_sent_queue);
+
+	return BPF_CORE_READ(listener, __sk_common.skc_state) == TCP_LISTEN ? listener : NULL;
+}
+
+static __always_inline void tcp_on_newborn(const struct tcp_sock *tp)
+{
+	struct sock *from = tcp_listener_of(tp);
+	__u64 cookie = from ? BPF_CORE_READ(from, __sk_common.skc_cookie.counter) : 0;
+	struct tcp_conn *listener = bpf_map_lookup_elem(&tcp_conns, &cookie);
+	__u64 address = (__u64)tp;
+	__u32 zero = 0;
+	struct newborn *b = bpf_map_lookup_elem(&tcp_newborn, &zero);
+
+	if (!b)
+		return;
+	b->sk = address;
+	b->start_ns = bpf_ktime_get_ns();
+	if (listener)
+		b->listener = listener->user;
+	else
+		__builtin_memset(&b->listener, 0, sizeof(b->listener));
+	/* Copied from the listener, too: how many may wait for the end of their handshake. */
+	if (tp->inet_conn.icsk_accept_queue.fastopenq.max_qlen)
+		bpf_map_update_elem(&tcp_newborns, &address, b, BPF_ANY);
+}
+
+static __always_inline struct newborn *tcp_newborn_find(const struct tcp_sock *tp)
+{
+	__u64 address = (__u64)tp;
+	__u32 zero = 0;
+	struct newborn *b = bpf_map_lookup_elem(&tcp_newborn, &zero);
+
+	return b && b->sk == address ? b : bpf_map_lookup_elem(&tcp_newborns, &address);
+}
+
+/* A newborn becomes a connection. */
+static __noinline int tcp_on_accepted(const struct tcp_sock *tp, __u64 cookie)
+{
+	struct tcp_conn conn = { .sk = (__u64)tp, .role = TCP_ROLE_PASSIVE };
+	struct newborn *b = tcp_newborn_find(tp);
+
+	if (b) {
+		conn.start_ns = b->start_ns;
+		conn.opener = b->listener;
+		conn.user = b->listener;
+		conn.seen_user = conn.user.tgid;
+	} else {
+		conn.start_ns = bpf_ktime_get_ns();
+	}
+	tcp_read_isns(tp, TCP_ESTABLISHED, &conn.tx_isn, &conn.rx_isn);
+	if (tcp_conn_add(cookie, &conn))
+		tcp_emit(tp, cookie, &conn, TCP_ESTABLISHED, TCP_ACT_OPEN);
+	return 0;
+}
+
+static __noinline int tcp_on_established(const struct tcp_sock *tp, __u64 cookie, int old)
+{
+	struct tcp_conn *conn = bpf_map_lookup_elem(&tcp_conns, &cookie);
+
+	if (!conn && old == TCP_SYN_RECV)
+		return tcp_on_accepted(tp, cookie);
+	if (!conn)
+		conn = tcp_conn_adopt(tp, (__u64)tp, cookie, old);
+	if (!conn)
+		return 0;
+	if (conn->role == TCP_ROLE_ACTIVE && conn->start_ns)
+		conn->connect_ns = bpf_ktime_get_ns() - conn->start_ns;
+	tcp_read_isns(tp, TCP_ESTABLISHED, &conn->tx_isn, &conn->rx_isn);
+	tcp_emit(tp, cookie, conn, TCP_ESTABLISHED, TCP_ACT_OPEN);
+	return 0;
+}
+
+/*
+ * Did the application abort (SO_LINGER 0, unread data), rather than let the connection end in
+ * order?
+ */
+static __always_inline bool tcp_aborted(const struct tcp_sock *tp, int old, bool own)
+{
+	const struct sock *sk = (const struct sock *)tp;
+
+	if (!own || sk->__sk_common.skc_flags & (1UL << SOCK_DEAD))
+		return false;
+	if (old == TCP_FIN_WAIT2 || old == TCP_CLOSING)
+		return !tcp_got_fin(tp);
+	return old == TCP_ESTABLISHED || old == TCP_CLOSE_WAIT || old == TCP_SYN_RECV ||
+	       old == TCP_FIN_WAIT1;
+}
+
+/*
+ * What connect() failed of, or was told by ICMP while it went on: a non-blocking one reads that of
+ * the socket, and gives up.
+ */
+static __always_inline int tcp_connect_error(const struct sock *sk)
+{
+	struct sk_buff *told;
+
+	if (sk->sk_err || sk->sk_err_soft)
+		return sk->sk_err ?: sk->sk_err_soft;
+	told = sk->sk_error_queue.next;
+	if (told == (void *)&sk->sk_error_queue)
+		return 0;
+	return BPF_CORE_READ((struct sock_exterr_skb *)&told->cb, ee.ee_errno);
+}
+
+static __always_inline struct tcp_end tcp_end_of(const struct tcp_sock *tp,
+						 const struct tcp_conn *conn, int old, bool own)
+{
+	const struct sock *sk = (const struct sock *)tp;
+	bool dead = sk->__sk_common.skc_flags & (1UL << SOCK_DEAD);
+
+	switch (old == TCP_SYN_SENT ? tcp_connect_error(sk) : sk->sk_err) {
+	case ERR_CONNREFUSED: return (struct tcp_end){ TCP_END_REFUSED, TCP_BY_REMOTE };
+	case ERR_CONNRESET:
+	case ERR_PIPE:
+		/*
+		 * A close that data still ran into is answered with a reset, and looks the same
+		 * from here.
+		 */
+		return (struct tcp_end){ TCP_END_RESET, dead && conn->closed_first == TCP_BY_LOCAL
+								? TCP_BY_LOCAL
+								: TCP_BY_REMOTE };
+	case ERR_TIMEDOUT: return (struct tcp_end){ TCP_END_TIMEOUT, TCP_BY_KERNEL };
+	case ERR_ACCES: /* these are what the ICMP messages of unreachable destinations become */
+	case ERR_NONET:
+	case ERR_PROTO:
+	case ERR_NOPROTOOPT:
+	case ERR_NETUNREACH:
+	case ERR_HOSTDOWN:
+	case ERR_HOSTUNREACH: return (struct tcp_end){ TCP_END_UNREACHABLE, TCP_BY_KERNEL };
+	case ERR_CONNABORTED: return (struct tcp_end){ TCP_END_RESET, TCP_BY_KERNEL };
+	}
+	if (old == TCP_SYN_SENT)
+		return (struct tcp_end){ TCP_END_UNKNOWN, own ? TCP_BY_LOCAL : TCP_BY_KERNEL };
+	if (tcp_aborted(tp, old, own))
+		return (struct tcp_end){ TCP_END_RESET, TCP_BY_LOCAL };
+	if (conn->closed_first)
+		return (struct tcp_end){ TCP_END_FIN, conn->closed_first };
+	return (struct tcp_end){ TCP_END_RESET, TCP_BY_KERNEL };
+}
+
+static __always_inline __u8 tcp_close_action(const struct tcp_conn *conn, int old)
+{
+	if (conn->role == TCP_ROLE_LISTEN)
+		return TCP_ACT_UNLISTEN;
+	return old == TCP_SYN_SENT || old == TCP_SYN_RECV ? TCP_ACT_FAIL : TCP_ACT_CLOSE;
+}
+
+static __noinline int tcp_on_close(const struct tcp_sock *tp, __u64 cookie, int old)
+{
+	struct tcp_conn *conn = bpf_map_lookup_elem(&tcp_conns, &cookie);
+	const struct sock *sk = (const struct sock *)tp;
+	bool own = tcp_in_own_context(sk);
+	struct tcp_end end;
+
+	if (!conn && old != TCP_LISTEN)
+		conn = tcp_conn_adopt(tp, (__u64)tp, cookie, old);
+	if (!conn)
+		return 0;
+	if (sk->sk_socket)
+		conn->flags |= TCP_F_ACCEPTED;
+	if (tcp_closed_by_current(sk) && !(sk->__sk_common.skc_flags & (1UL << SOCK_DEAD)))
+		tcp_conn_used(conn);
+	end = tcp_end_of(tp, conn, old, own);
+	conn->closing = true;
+	tcp_emit_end(tp, cookie, conn, old, tcp_close_action(conn, old), end);
+	bpf_map_delete_elem(&tcp_conns, &cookie);
+	return 0;
+}
+
+/* One side says FIN; the first one is who closes. */
+static __noinline int tcp_on_fin(const struct tcp_sock *tp, __u64 cookie, int old, int state)
+{
+	struct tcp_conn *conn = bpf_map_lookup_elem(&tcp_conns, &cookie);
+	const struct sock *sk = (const struct sock *)tp;
+
+	if (!conn)
+		conn = tcp_conn_adopt(tp, (__u64)tp, cookie, old);
+	if (!conn)
+		return 0;
+	if (!conn->closed_first)
+		conn->closed_first = state == TCP_CLOSE_WAIT ? TCP_BY_REMOTE : TCP_BY_LOCAL;
+	if (state != TCP_CLOSE_WAIT && tcp_closed_by_current(sk))
+		tcp_conn_used(conn);
+	return 0;
+}
+
+/* Of all changes those that say something new. */
+static __always_inline bool tcp_is_telling(int old, int state)
+{
+	if (state == TCP_SYN_RECV)
+		return old == TCP_LISTEN;
+	return state != TCP_FIN_WAIT2 && state != TCP_CLOSING;
+}
+
+/* From src/net/ipv4: every change of a TCP state, before it takes effect. */
+SEC("tp_btf/inet_sock_set_state")
+int BPF_PROG(tcp_state, const struct sock *sk, int old, int state)
+{
+	const struct tcp_sock *tp;
+	__u64 cookie;
+
+	if (!tcp_is_telling(old, state) || sk->sk_protocol != IPPROTO_TCP)
+		return 0;
+	tp = bpf_skc_to_tcp_sock((void *)sk);
+	if (!tp)
+		return 0;
+	if (state == TCP_SYN_RECV) {
+		tcp_on_newborn(tp);
+		return 0;
+	}
+	cookie = sock_cookie(sk);
+	if (old == TCP_SYN_RECV && (state == TCP_FIN_WAIT1 || state == TCP_CLOSE_WAIT))
+		tcp_on_established(tp, cookie, old);
+	switch (state) {
+	case TCP_SYN_SENT: tcp_on_connect(tp, cookie); break;
+	case TCP_LISTEN: tcp_on_listen(tp, cookie); break;
+	case TCP_ESTABLISHED: tcp_on_established(tp, cookie, old); break;
+	case TCP_FIN_WAIT1:
+	case TCP_CLOSE_WAIT:
+	case TCP_LAST_ACK: tcp_on_fin(tp, cookie, old, state); break;
+	case TCP_CLOSE: tcp_on_close(tp, cookie, old); break;
+	}
+	return 0;
+}
+
+/* --- use --- */
+
+int tcp_used(__u64 cookie)
+{
+	struct tcp_conn *conn = bpf_map_lookup_elem(&tcp_conns, &cookie);
+
+	if (!conn)
+		return 1;
+	tcp_conn_used(conn);
+	return 0;
+}
+
+/* A socket that is older than the probe, and in no descriptor table when those were looked at. */
+int tcp_found(__u64 sk_address)
+{
+	struct tcp_sock *tp = tcp_sock_at(sk_address);
+	struct sock *sk = (struct sock *)tp;
+	struct tcp_conn *conn;
+	__u64 cookie;
+	__u8 state;
+
+	if (!tp)
+		return 0;
+	state = sk->__sk_common.skc_state;
+	cookie = sk->__sk_common.skc_cookie.counter;
+	if (state == TCP_LISTEN)
+		return 0;
+	conn = tcp_conn_adopt(tp, sk_address, cookie, state);
+	if (!conn)
+		return 0;
+	tcp_conn_used(conn);
+	tcp_emit(tp, cookie, conn, state, TCP_ACT_UPDATE);
+	return 0;
+}
+
+/* A socket that is older than the probe was found in @who's descriptor table. */
+int tcp_adopt(__u64 sk_address, const struct owner *who)
+{
+	struct tcp_sock *tp = tcp_sock_at(sk_address);
+	struct sock *sk = (struct sock *)tp;
+	struct tcp_conn *conn;
+	__u64 cookie;
+	__u8 state;
+
+	if (!tp || !who)
+		return 0;
+	state = sk->__sk_common.skc_state;
+	cookie = sk->__sk_common.skc_cookie.counter;
+	conn = bpf_map_lookup_elem(&tcp_conns, &cookie);
+	if (conn) { /* was used since the probe began, or is another process's, too */
+		if (!conn->opener.tgid)
+			conn->opener = *who;
+		return 0;
+	}
+	conn = tcp_conn_adopt(tp, sk_address, cookie, state);
+	if (!conn)
+		return 0;
+	conn->user = conn->opener = *who;
+	if (state == TCP_LISTEN)
+		tcp_emit(tp, cookie, conn, state, TCP_ACT_LISTEN);
+	return 0;
+}
+
+/* --- the sweep --- */
+
+/*
+ * Emit what changed since the last record. The socket may be closed at this moment: its last record
+ * has to stay the last, so one that comes behind it is taken back. Whoever closes marks @conn
+ * before it takes room in the ring; memory of a deleted element may be another's already.
+ */
+static __always_inline void tcp_emit_update(const struct tcp_sock *tp, __u64 cookie,
+					    struct tcp_conn *conn, __u8 state)
+{
+	struct rec_tcp *r = tcp_record(tp, cookie, conn, state, TCP_ACT_UPDATE);
+
+	if (!r)
+		return;
+	r->unread_bytes = 0;
+	barrier();
+	if (conn->closing || bpf_map_lookup_elem(&tcp_conns, &cookie) != conn)
+		bpf_ringbuf_discard(r, BPF_RB_NO_WAKEUP);
+	else
+		emit_submit(r);
+}
+
+/* The socket is gone or another's, its end was missed: adopted while it closed, for instance. */
+static __always_inline bool tcp_forget(__u64 cookie, const struct tcp_conn *conn)
+{
+	/* connect() makes it just before the state changes. */
+	if (bpf_ktime_get_ns() - conn->start_ns < SETTLED_NS)
+		return false;
+	bpf_map_delete_elem(&tcp_conns, &cookie);
+	return true;
+}
+
+/* False: there is no such connection any more. */
+static __always_inline bool tcp_sweep_conn(__u64 cookie, struct tcp_conn *conn)
+{
+	struct tcp_sock *tp = conn->role == TCP_ROLE_LISTEN ? NULL : tcp_sock_at(conn->sk);
+	struct sock *sk = (struct sock *)tp;
+	__u8 state;
+
+	if (!tp)
+		return true;
+	state = sk->__sk_common.skc_state;
+	if (sk->__sk_common.skc_cookie.counter != cookie || state == TCP_CLOSE)
+		return !tcp_forget(cookie, conn);
+	if (state == TCP_SYN_SENT || state == TCP_SYN_RECV ||
+	    (conn->seen_bytes == tcp_tx_bytes(tp) + tcp_rx_bytes(tp) &&
+	     conn->seen_user == conn->user.tgid))
+		return true;
+	tcp_emit_update(tp, cookie, conn, state);
+	return true;
+}
+
+static long tcp_sweep_one(void *map, __u64 *cookie, struct tcp_conn *conn, struct sweep_args *args)
+{
+	if (emit_crowded()) {
+		args->n = 1;
+		return 1;
+	}
+	tcp_sweep_conn(*cookie, conn);
+	return 0;
+}
+
+/* All of them. Returns 1 if it stopped for lack of room in the ring: to be called again. */
+SEC("syscall")
+int tcp_sweep_all(void *ctx)
+{
+	struct sweep_args stopped = {};
+
+	bpf_for_each_map_elem(&tcp_conns, tcp_sweep_one, &stopped, 0);
+	return stopped.n;
+}
+
+static long tcp_sweep_key(__u32 i, void *ctx)
+{
+	struct dgram_key *key = bpf_map_lookup_elem(&sweep_keys, &i);
+	struct tcp_conn *conn;
+	__u64 cookie;
+
+	if (!key)
+		return 1;
+	cookie = key->cookie;
+	conn = bpf_map_lookup_elem(&tcp_conns, &cookie);
+	if (!conn || !tcp_sweep_conn(cookie, conn))
+		key->reserved = SWEEP_GONE;
+	return 0;
+}
+
+/* Those in sweep_keys. */
+SEC("syscall")
+int tcp_sweep(struct sweep_args *args)
+{
+	bpf_loop(args->n, tcp_sweep_key, NULL, 0);
+	return 0;
+}
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";

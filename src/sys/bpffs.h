@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef NSLENS_SYS_BPFFS_H
+#define NSLENS_SYS_BPFFS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+
+/* What is pinned in a BPF filesystem. */
+enum pin_kind { PIN_LINK, PIN_PROGRAM, PIN_MAP, PIN_FOLDER, PIN_OTHER, N_PIN_KINDS };
+
+struct pin {
+	enum pin_kind kind;
+	uint32_t id;	  /* the kernel's; 0: it has none */
+	const char *path; /* valid during the call */
+	/*
+	 * The kernel took the link off its hook at once, whoever else holds it; other links are off
+	 * when the last one who holds them is gone.
+	 */
+	bool detached;
+};
+
+typedef void (*pin_fn)(void *arg, const struct pin *pin);
+
+enum bpffs_state {
+	BPFFS_THERE,  /* the folder is one of a BPF filesystem */
+	BPFFS_EMPTY,  /* there is a BPF filesystem around it, and no such folder */
+	BPFFS_ABSENT, /* there is no BPF filesystem */
+	BPFFS_OTHER,  /* the folder is one of another filesystem */
+};
+
+/* What @folder is; or -errno. */
+int bpffs_look(const char *folder);
+
+/*
+ * Detach and unpin all below @folder, and @folder itself, which must be BPFFS_THERE. Tells @fn of
+ * each thing that is gone. 0, or -errno at the first one that can't be removed.
+ */
+int bpffs_remove(const char *folder, pin_fn fn, void *arg, struct err *e);
+
+/* Is there a link of this id, whoever holds it? Needs CAP_SYS_ADMIN, else it says no. */
+bool bpf_link_exists(uint32_t id);
+
+#endif

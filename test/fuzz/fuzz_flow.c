@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+// FUZZ-SOURCES: src/flow/table.c src/flow/tcp.c src/flow/dgram.c src/flow/conversation.c
+// FUZZ-SOURCES: src/model/event.c src/model/endpoint.c src/model/process.c
+#include <errno.h>
+#include <netinet/in.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "abi/dgram.h"
+#include "abi/tcp.h"
+#include "flow/table.h"
+
+/* Any sequence of records: no crash, no leak, and somebody tells each event. */
+
+static struct process *resolve_process(void *arg, const struct owner *owner)
+{
+	struct process *p = owner->tgid ? calloc(1, sizeof(*p)) : NULL;
+
+	if (p)
+		p->n_ref = 1;
+	return p;
+}
+
+static const char *resolve_netns(void *arg, uint64_t cookie)
+{
+	return NULL;
+}
+
+static int take_dgram(void *arg, const struct dgram_key *key, uint64_t max_rx_packets,
+		      struct dgram_flow *ret)
+{
+	memset(ret, 0, sizeof(*ret));
+	return key->lport & 1 ? -ENOENT : 0;
+}
+
+static void on_event(void *arg, const struct event *event)
+{
+	const struct flow_event *f = &event->flow;
+
+	if (!(f->has & (FLOW_SEEN_BY_SOURCE | FLOW_SEEN_BY_DESTINATION)))
+		abort();
+	if (f->action >= N_FLOW_ACTIONS || f->reason >= N_FLOW_REASONS || f->closed_by >= N_PARTIES)
+		abort();
+}
+
+union record {
+	struct rec_hdr h;
+	struct rec_tcp tcp;
+	struct rec_dgram dgram;
+	struct rec_owner owner;
+	struct rec_release release;
+};
+
+/* Few sockets, ports and sequence numbers, so that they meet. */
+static void tame(union record *r)
+{
+	switch (r->h.type % 6) {
+	case 0:
+	case 1:
+		r->h.type = REC_TCP;
+		r->tcp.cookie %= 4;
+		r->tcp.tx_isn %= 3;
+		r->tcp.rx_isn %= 3;
+		r->tcp.start_ns %= 2;
+		r->tcp.action = r->tcp.action % 6 + 1;
+		r->h.size = sizeof(r->tcp);
+		break;
+	case 2:
+	case 3:
+		r->h.type = REC_DGRAM;
+		memset(&r->dgram.key.laddr, 1, sizeof(r->dgram.key.laddr) * 2);
+		r->dgram.key.cookie %= 3;
+		r->dgram.key.lport %= 3;
+		r->dgram.key.rport %= 3;
+		r->dgram.key.proto = IPPROTO_UDP;
+		r->dgram.key.reserved = 0;
+		r->dgram.start_ns %= 2;
+		r->dgram.action = r->dgram.action % 4 + 1;
+		r->h.size = sizeof(r->dgram);
+		break;
+	case 4:
+		r->h.type = REC_OWNER;
+		r->owner.cookie %= 3;
+		r->h.size = sizeof(r->owner);
+		break;
+	default:
+		r->h.type = REC_RELEASE;
+		r->release.cookie %= 3;
+		r->h.size = sizeof(r->release);
+		break;
+	}
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct flow_resolver resolver = { resolve_process, resolve_netns, take_dgram, NULL };
+	struct flow_table *t = flow_table_new(&resolver, on_event, NULL);
+	union record r;
+
+	while (t && size >= 1) {
+		uint8_t what = *data++;
+		struct dgram_key gone = { .cookie = what / 8 % 4, .proto = IPPROTO_TCP };
+		size_t n = --size < sizeof(r) ? size : sizeof(r);
+
+		memset(&r, what, sizeof(r));
+		memcpy(&r, data, n);
+		data += n;
+		size -= n;
+		if (what % 8 == 0)
+			flow_table_tick(t, r.h.ts_ns);
+		else if (what % 8 == 1)
+			flow_table_swept(t);
+		else if (what % 8 == 2)
+			flow_table_gone(t, &gone, r.h.ts_ns);
+		tame(&r);
+		flow_table_record(t, &r.h, r.h.size);
+	}
+	flow_table_free(t);
+	return 0;
+}
