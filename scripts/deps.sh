@@ -50,10 +50,11 @@ available() {
 	apt-cache policy "$1" 2>/dev/null | grep -q 'Candidate: [^(]'
 }
 
-# apt-get update, once.
+# apt-get update, once; it doesn't wait for another one, as of a second deps.sh that make runs.
 fresh=
 refresh() {
-	[ -n "$fresh" ] || [ "$(id -u)" != 0 ] || apt-get -q update || die "apt-get update failed; see above"
+	[ -n "$fresh" ] || [ "$(id -u)" != 0 ] || flock "$0" apt-get -q update ||
+		die "apt-get update failed; see above"
 	fresh=1
 }
 

@@ -83,7 +83,7 @@ static bool pipeline_tell_lost(struct pipeline *p)
 
 	probes_lost(p->probes, lost);
 	for (int i = 0; i < N_LOST_REASONS; i++) {
-		if (lost[i] == p->lost[i])
+		if (lost[i] <= p->lost[i])
 			continue;
 		event.lost = (struct lost_event){ .ts_ns = clock_ns(CLOCK_REALTIME),
 						  .reason = lost_reason_name(i),

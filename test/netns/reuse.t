@@ -67,20 +67,32 @@ class Exchange:
         except Failed:
             pass
         records = self.records(watch)
+        same(watch.all(is_lost), [], "losses")
         same(len(records), len(self.lines), f"closes of exchange {self.number}")
-        wrong = []
+        wrong, n_alone = [], 0
         for line, record in zip(self.lines, records):
-            differs = differences(record, {
-                "source.bytes": line["sent"], "destination.bytes": reply,
-                "source.process.pid": line["pid"], "destination.process.pid": self.server.pid,
-                "source.netns.cookie": self.client_ns.cookie,
-                "destination.netns.cookie": self.server_ns.cookie,
-                "source.port": CLIENT_PORT, "flow.initiator_known": True,
-                "flow.seen_by": lambda seen: sorted(seen) == ["destination", "source"]})
+            alone = get(record, "flow.seen_by") == ["source"]
+            n_alone += alone
+            differs = differences(record, self.expected(line, None if alone else reply))
             if differs:
                 wrong.append((line["n"], differs))
         check(not wrong, f"{len(wrong)} of {len(records)} of exchange {self.number} are wrong",
               wrong[:3])
+        check(n_alone <= (len(records) / 2 if self.kind == "udp" else 0),
+              f"of exchange {self.number} seen at the source only", n_alone)
+
+    def expected(self, line, reply):
+        """Without @reply nothing may be known of the server: for it the datagrams of the next client
+        socket belong to the same flow, and nslens was not in time to draw the line."""
+        fields = {"source.bytes": line["sent"], "source.process.pid": line["pid"],
+                  "source.netns.cookie": self.client_ns.cookie, "source.port": CLIENT_PORT,
+                  "flow.initiator_known": True, "destination.process": None,
+                  "destination.netns": None, "destination.bytes": lambda n: n in (None, 9)}
+        if reply is not None:
+            fields.update({"destination.bytes": reply, "destination.process.pid": self.server.pid,
+                           "destination.netns.cookie": self.server_ns.cookie})
+            del fields["destination.process"], fields["destination.netns"]
+        return fields
 
 
 def exchanges(kind, beds, loops, server):

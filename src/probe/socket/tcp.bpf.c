@@ -576,6 +576,60 @@ static __always_inline bool tcp_is_telling(int old, int state)
 	return state != TCP_FIN_WAIT2 && state != TCP_CLOSING;
 }
 
+/*
+ * The kernel passes a tracing program over while it runs on this CPU already (trace_call_bpf's
+ * guard against recursion): a soft interrupt that changes one socket's state while tcp_state looks
+ * at another's. So there are two: tcp_state marks each change that it gets, and tcp_state_again,
+ * which comes second, takes those without a mark. A mark is one CPU's. Only changes by a socket's
+ * own user (sk_lock.owned) can be interrupted, and only the others interrupt: one mark each.
+ */
+struct tcp_marks {
+	struct {
+		__u64 sk;
+		__u32 change;
+	} of[2];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct tcp_marks);
+} tcp_marks SEC(".maps");
+
+static __always_inline struct tcp_marks *tcp_marks_here(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&tcp_marks, &zero);
+}
+
+static __always_inline __u32 tcp_change(int old, int state)
+{
+	return (__u32)old << 8 | (__u32)state;
+}
+
+static __always_inline void tcp_mark(const struct sock *sk, int old, int state)
+{
+	struct tcp_marks *m = tcp_marks_here();
+	bool own = sk->sk_lock.owned != 0;
+
+	if (!m)
+		return;
+	if (own)
+		m->of[0].sk = 0; /* nothing that interrupts this was marked yet */
+	m->of[own].sk = (__u64)sk;
+	m->of[own].change = tcp_change(old, state);
+}
+
+static __always_inline bool tcp_is_marked(const struct tcp_marks *m, const struct sock *sk, int old,
+					  int state)
+{
+	bool own = sk->sk_lock.owned != 0;
+
+	return m->of[own].sk == (__u64)sk && m->of[own].change == tcp_change(old, state);
+}
+
 /* From src/net/ipv4: every change of a TCP state, before it takes effect. */
 SEC("tp_btf/inet_sock_set_state")
 int BPF_PROG(tcp_state, const struct sock *sk, int old, int state)
@@ -583,6 +637,7 @@ int BPF_PROG(tcp_state, const struct sock *sk, int old, int state)
 	const struct tcp_sock *tp;
 	__u64 cookie;
 
+	tcp_mark(sk, old, state);
 	if (!tcp_is_telling(old, state) || sk->sk_protocol != IPPROTO_TCP)
 		return 0;
 	tp = bpf_skc_to_tcp_sock((void *)sk);
@@ -604,6 +659,35 @@ int BPF_PROG(tcp_state, const struct sock *sk, int old, int state)
 	case TCP_LAST_ACK: tcp_on_fin(tp, cookie, old, state); break;
 	case TCP_CLOSE: tcp_on_close(tp, cookie, old); break;
 	}
+	return 0;
+}
+
+/* For tcp_state_again to call tcp_state by: a tail call is no recursion. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
+	__uint(max_entries, 1);
+	__uint(key_size, sizeof(__u32));
+	__array(values, int(void *));
+} tcp_state_itself SEC(".maps") = {
+	.values = { [0] = (void *)&tcp_state },
+};
+
+/*
+ * To be attached behind tcp_state. The kernel counts what it passed over: what was taken after all
+ * is counted here, to be taken off.
+ */
+SEC("tp_btf/inet_sock_set_state")
+int BPF_PROG(tcp_state_again, const struct sock *sk, int old, int state)
+{
+	__u32 reason = LOST_NOT_RUN;
+	struct tcp_marks *m = tcp_marks_here();
+	__u64 *n_taken = bpf_map_lookup_elem(&lost, &reason);
+
+	if (!m || !n_taken || tcp_is_marked(m, sk, old, state))
+		return 0;
+	++*n_taken;
+	bpf_tail_call(ctx, &tcp_state_itself, 0);
+	--*n_taken;
 	return 0;
 }
 
