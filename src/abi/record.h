@@ -39,6 +39,16 @@ struct owner {
 	__u32 exec_id;	/* task_struct.self_exec_id, low 32 bits: which execve of this process */
 };
 
+/*
+ * What connect() was asked for, where another BPF program then had it go elsewhere; stands behind
+ * the record of the socket, whose size tells that it is there.
+ */
+struct rec_asked {
+	__u8 addr[16];
+	__u16 port, family;
+	__u32 reserved;
+};
+
 /* Losses on the kernel side, one counter each; indexes the lost map. X(symbol, name, meaning) */
 #define LOST_REASONS(X)                                                                         \
 	X(RING_FULL, "ring_full", "a record found no room in the ring")                         \
@@ -56,5 +66,6 @@ enum lost_reason {
 
 _Static_assert(sizeof(struct rec_hdr) == 16, "record header");
 _Static_assert(sizeof(struct owner) == 16, "owner");
+_Static_assert(sizeof(struct rec_asked) == 24, "asked");
 
 #endif

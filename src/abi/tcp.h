@@ -9,7 +9,7 @@ enum tcp_action {
 	TCP_ACT_UPDATE =
 		2,	   /* figures changed since the last record; adopted sockets: first sight */
 	TCP_ACT_CLOSE = 3, /* became CLOSE, after it had been established */
-	TCP_ACT_FAIL = 4,  /* became CLOSE from SYN_SENT */
+	TCP_ACT_FAIL = 4,  /* became CLOSE from SYN_SENT, or did not come so far */
 	TCP_ACT_LISTEN = 5, /* became LISTEN, or was found listening */
 	TCP_ACT_UNLISTEN = 6,
 };
@@ -33,8 +33,10 @@ enum tcp_end_reason {
 };
 
 enum tcp_flags {
-	TCP_F_ADOPTED = 1 << 0,	 /* older than the probe */
-	TCP_F_ACCEPTED = 1 << 1, /* passive side: an application has taken it */
+	TCP_F_ADOPTED = 1 << 0,	   /* older than the probe */
+	TCP_F_ACCEPTED = 1 << 1,   /* passive side: an application has taken it */
+	TCP_F_REDIRECTED = 1 << 2, /* a struct rec_asked stands behind the record */
+	TCP_F_UNSENT = 1 << 3,	   /* failed before the first SYN: when isn't known */
 };
 
 /*
@@ -69,6 +71,13 @@ struct rec_tcp {
 	__u32 reserved2;
 };
 
+/* With TCP_F_REDIRECTED. */
+struct rec_tcp_asked {
+	struct rec_tcp tcp;
+	struct rec_asked asked;
+};
+
 _Static_assert(sizeof(struct rec_tcp) == 216, "struct rec_tcp");
+_Static_assert(sizeof(struct rec_tcp_asked) == 240, "struct rec_tcp_asked");
 
 #endif

@@ -272,6 +272,18 @@ static bool look_cgroup_skb(struct doctor *d, const char *arg, char *found)
 	return found_loaded(d, found, load_program(BPF_PROG_TYPE_CGROUP_SKB, &opts));
 }
 
+/* Links know the order of programs since cgroups count the revisions of their lists. */
+static bool look_cgroup_order(struct doctor *d, const char *arg, char *found)
+{
+	int id = d->btf ? btf__find_by_name_kind(d->btf, "cgroup_bpf", BTF_KIND_STRUCT) : -1;
+	const struct btf_type *t = id > 0 ? btf__type_by_id(d->btf, (__u32)id) : NULL;
+
+	for (unsigned int i = 0; t && i < btf_vlen(t); i++)
+		if (!strcmp(btf__name_by_offset(d->btf, btf_members(t)[i].name_off), "revisions"))
+			return found_set(found, true, "programs can be put first");
+	return found_set(found, false, "programs run in the order of their attaching");
+}
+
 static bool look_ring_buffer(struct doctor *d, const char *arg, char *found)
 {
 	__u32 bytes = (__u32)sysconf(_SC_PAGESIZE);
@@ -426,6 +438,9 @@ static const struct doctor_check checks[] = {
 	  NULL, "Linux 5.8 or later" },
 	{ "cgroup hooks", false, look_cgroup_skb, NULL,
 	  "TCP only: UDP and ICMP conversations are not seen", "CONFIG_CGROUP_BPF=y" },
+	{ "order at connect()", false, look_cgroup_order, NULL,
+	  "if another BPF program changes an address first, what was asked for is not seen",
+	  "Linux 6.17 or later" },
 	{ "cgroup2", false, look_cgroup2, NULL,
 	  "TCP only: UDP and ICMP conversations are not seen, nor cgroups and containers",
 	  "mount -t cgroup2 none /sys/fs/cgroup/unified; in a container: mount the host's" },

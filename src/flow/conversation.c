@@ -60,6 +60,10 @@ static void side_of_end(struct flow_side *s, const struct flow_end *e)
 {
 	s->ip = ip_from_abi(e->key.family, e->key.laddr);
 	s->port = e->key.lport;
+	if (ip_is_any(&s->ip)) /* failed before it had one */
+		s->ip.family = IP_NONE;
+	if (!s->port)
+		s->has &= ~(unsigned int)SIDE_HAS_PORT;
 	s->process = e->process;
 	s->opened_by = e->opened_by;
 	if (e->netns_cookie) {
@@ -101,6 +105,18 @@ static void side_nat(struct flow_side *s, enum flow_which side, const struct flo
 	s->port = port;
 }
 
+/* The source's connect() asked for something else than what its socket then had as its peer. */
+static void side_asked(struct flow_side *s, const struct flow_asked *asked)
+{
+	if (!(s->has & SIDE_HAS_NAT)) {
+		s->has |= SIDE_HAS_NAT;
+		s->nat_ip = s->ip;
+		s->nat_port = s->port;
+	}
+	s->ip = asked->ip;
+	s->port = asked->port;
+}
+
 static void conversation_side(const struct conversation *c, enum flow_which side,
 			      unsigned int speak, struct flow_side *ret)
 {
@@ -114,6 +130,8 @@ static void conversation_side(const struct conversation *c, enum flow_which side
 		ret->ip = remote_of(other, &ret->port);
 	if (own && other)
 		side_nat(ret, side, other);
+	if (side == DESTINATION && other && other->asked)
+		side_asked(ret, other->asked);
 	side_counts(ret, speaks(speak, side) ? own : NULL, speaks(speak, !side) ? other : NULL);
 }
 

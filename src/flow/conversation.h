@@ -16,6 +16,12 @@ enum flow_which { SOURCE, DESTINATION, N_SIDES };
 
 struct tuple;
 
+/* What connect() was asked for, where something on this host then had it go elsewhere. */
+struct flow_asked {
+	struct ip_addr ip;
+	uint16_t port;
+};
+
 /*
  * One local end of a conversation: what its socket's records said last. There are as many as there
  * are open sockets, so their size counts. Times are CLOCK_MONOTONIC.
@@ -32,6 +38,7 @@ struct flow_end {
 	uint64_t connect_ns;	  /* 0: unknown */
 	uint64_t netns_cookie;
 	struct process *process, *opened_by;
+	struct flow_asked *asked; /* NULL: what was reached, as far as known here */
 	uint32_t netns_inode, ifindex;
 	uint32_t unsent_bytes, unread_bytes;
 	uint32_t retransmits, srtt_us, min_rtt_us;

@@ -71,6 +71,7 @@ static void end_free(struct flow_table *t, struct flow_end *e)
 	dgram_end_gone(t, e);
 	process_unref(e->process);
 	process_unref(e->opened_by);
+	free(e->asked);
 	free(e);
 }
 
@@ -133,6 +134,18 @@ void end_set_owners(struct flow_table *t, struct flow_end *e, const struct owner
 		end_set_process(t, &e->opened_by, opener);
 	else
 		e->opened_by = process_unref(e->opened_by);
+}
+
+int end_set_asked(struct flow_end *e, const struct rec_asked *asked)
+{
+	if (e->asked || !asked->family)
+		return 0;
+	e->asked = malloc(sizeof(*e->asked));
+	if (!e->asked)
+		return -ENOMEM;
+	e->asked->ip = ip_from_abi(asked->family, asked->addr);
+	e->asked->port = asked->port;
+	return 0;
 }
 
 /* --- telling --- */
@@ -404,6 +417,13 @@ void flow_table_set_clock(struct flow_table *t, int64_t realtime_offset_ns)
 	t->clock_ns = realtime_offset_ns;
 }
 
+/* Is it one whose struct rec_asked stands behind it? */
+static bool record_has_asked(const struct rec_hdr *rec, size_t size)
+{
+	return rec->type == REC_TCP && size == sizeof(struct rec_tcp_asked) &&
+	       ((const struct rec_tcp *)rec)->flags & TCP_F_REDIRECTED;
+}
+
 int flow_table_record(struct flow_table *t, const struct rec_hdr *rec, size_t size)
 {
 	static const size_t sizes[] = { [REC_TCP] = sizeof(struct rec_tcp),
@@ -415,6 +435,8 @@ int flow_table_record(struct flow_table *t, const struct rec_hdr *rec, size_t si
 		return -EBADMSG;
 	if (rec->type >= ARRAY_SIZE(sizes) || !sizes[rec->type])
 		return 0;
+	if (record_has_asked(rec, size))
+		size -= sizeof(struct rec_asked);
 	if (size != sizes[rec->type])
 		return -EBADMSG;
 	switch ((enum rec_type)rec->type) {

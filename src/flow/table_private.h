@@ -81,6 +81,9 @@ struct conversation *conversation_new(struct flow_table *t, uint64_t id,
 void end_set_owners(struct flow_table *t, struct flow_end *e, const struct owner *user,
 		    const struct owner *opener);
 
+/* It was asked for @asked, and reached what its key says. 0 or -ENOMEM. */
+int end_set_asked(struct flow_end *e, const struct rec_asked *asked);
+
 /* What a record meant for the end it was about. The end may be gone afterwards. */
 void end_opened(struct flow_table *t, struct flow_end *e);
 void end_changed(struct flow_table *t, struct flow_end *e);

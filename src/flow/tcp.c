@@ -154,6 +154,8 @@ static void tcp_end_fill(struct flow_table *t, struct flow_end *e, const struct 
 	e->reason = tcp_reason(r->end_reason);
 	e->closed_by = tcp_party(r->closed_by);
 	end_set_owners(t, e, &r->user, &r->opener);
+	if (r->flags & TCP_F_REDIRECTED)
+		end_set_asked(e, &((const struct rec_tcp_asked *)r)->asked);
 }
 
 int tcp_record(struct flow_table *t, const struct rec_tcp *r)
@@ -176,7 +178,7 @@ int tcp_record(struct flow_table *t, const struct rec_tcp *r)
 		return -ENOMEM;
 	tcp_end_fill(t, e, r);
 	if (r->action == TCP_ACT_CLOSE || r->action == TCP_ACT_FAIL)
-		e->has_end = true;
+		e->has_end = !(r->flags & TCP_F_UNSENT);
 	switch (r->action) {
 	case TCP_ACT_OPEN: end_opened(t, e); return 0;
 	case TCP_ACT_FAIL: end_failed(t, e); return 0;

@@ -10,6 +10,13 @@ bool ip_equal(const struct ip_addr *a, const struct ip_addr *b)
 	return a->family == b->family && !memcmp(a->bytes, b->bytes, sizeof(a->bytes));
 }
 
+bool ip_is_any(const struct ip_addr *a)
+{
+	static const uint8_t zeros[16];
+
+	return !memcmp(a->bytes, zeros, sizeof(zeros));
+}
+
 bool ip_is_loopback(const struct ip_addr *a)
 {
 	static const uint8_t loopback6[16] = { [15] = 1 };

@@ -15,8 +15,9 @@ struct ip_addr {
 
 enum { IP_TEXT_MAX = 46 };
 
-/* Family and bytes are the same; loopback (127.0.0.0/8, ::1); multicast. */
+/* Family and bytes are the same; all zeros; loopback (127.0.0.0/8, ::1); multicast. */
 bool ip_equal(const struct ip_addr *a, const struct ip_addr *b);
+bool ip_is_any(const struct ip_addr *a);
 bool ip_is_loopback(const struct ip_addr *a);
 bool ip_is_multicast(const struct ip_addr *a);
 /* Do the first @prefix bits agree? Families must, too. */

@@ -49,6 +49,7 @@ enum {
 	FIRST_OPTIONAL = 1,
 	N_PROBES = ARRAY_SIZE(probe_table) - 1,
 	MAX_LINKS = 32,
+	MAX_FIRST = 8,
 	WHY_NOT_MAX = 400,
 	SWEEP_KEYS_BYTES = SWEEP_KEYS_MAX * sizeof(struct dgram_key),
 };
@@ -58,6 +59,8 @@ struct probes {
 	struct ring_buffer *ring;
 	struct bpf_link *links[MAX_LINKS];
 	size_t n_links;
+	int first_fds[MAX_FIRST]; /* of links that libbpf doesn't know how to make */
+	size_t n_first;
 	char why_not[N_PROBES][WHY_NOT_MAX]; /* "": attached */
 	char instead[N_PROBES][WHY_NOT_MAX]; /* "": by its own programs; why by others */
 	record_fn record;
@@ -250,6 +253,46 @@ static int probes_load(struct probes *p, const struct probe_options *o, struct e
 	return 0;
 }
 
+/*
+ * Of linux/bpf.h of Linux 6.17, where links know them, too: before the programs of cgroups below,
+ * and before those of the same cgroup.
+ */
+enum { F_BEFORE = 1U << 3, F_PREORDER = 1U << 6 };
+
+/*
+ * Programs at connect() may change the address: ours has to see it before any other does. The
+ * descriptor of the link; -errno: the kernel has no such order.
+ */
+static int program_attach_first(const struct bpf_program *prog, int cgroup_fd)
+{
+	LIBBPF_OPTS(bpf_link_create_opts, opts, .flags = F_PREORDER | F_BEFORE);
+
+	return bpf_link_create(bpf_program__fd(prog), cgroup_fd,
+			       bpf_program__expected_attach_type(prog), &opts);
+}
+
+/* Has it to run before others of its kind? */
+static bool program_is_first(const struct bpf_program *prog)
+{
+	enum bpf_attach_type type = bpf_program__expected_attach_type(prog);
+
+	return bpf_program__type(prog) == BPF_PROG_TYPE_CGROUP_SOCK_ADDR &&
+	       (type == BPF_CGROUP_INET4_CONNECT || type == BPF_CGROUP_INET6_CONNECT);
+}
+
+/* False: the kernel has no such order. */
+static bool probes_attach_first(struct probes *p, const struct bpf_program *prog, int cgroup_fd)
+{
+	int fd;
+
+	if (!program_is_first(prog) || p->n_first == MAX_FIRST)
+		return false;
+	fd = program_attach_first(prog, cgroup_fd);
+	if (fd >= 0)
+		p->first_fds[p->n_first++] = fd;
+	return fd >= 0;
+}
+
 static int probes_attach_program(struct probes *p, const char *name, int cgroup_fd)
 {
 	struct bpf_program *prog = bpf_object__find_program_by_name(p->skel->obj, name);
@@ -259,6 +302,8 @@ static int probes_attach_program(struct probes *p, const char *name, int cgroup_
 		return -ENOENT;
 	if (p->n_links == MAX_LINKS)
 		return -ENOSPC;
+	if (probes_attach_first(p, prog, cgroup_fd))
+		return 0;
 	if (bpf_program__type(prog) == BPF_PROG_TYPE_TRACING)
 		link = bpf_program__attach(prog);
 	else
@@ -272,13 +317,15 @@ static int probes_attach_program(struct probes *p, const char *name, int cgroup_
 /* All programs of a probe, or none. */
 static int probes_attach_one(struct probes *p, size_t i, int cgroup_fd)
 {
-	size_t before = p->n_links;
+	size_t before = p->n_links, first_before = p->n_first;
 	int err = 0;
 
 	for (const char *const *name = probe_programs(p, i); *name && !err; name++)
 		err = probes_attach_program(p, *name, cgroup_fd);
 	while (err && p->n_links > before)
 		bpf_link__destroy(p->links[--p->n_links]);
+	while (err && p->n_first > first_before)
+		close(p->first_fds[--p->n_first]);
 	return err;
 }
 
@@ -336,6 +383,8 @@ void probes_close(struct probes *p)
 		return;
 	while (p->n_links)
 		bpf_link__destroy(p->links[--p->n_links]);
+	while (p->n_first)
+		close(p->first_fds[--p->n_first]);
 	ring_buffer__free(p->ring);
 	if (p->sweep_keys)
 		munmap(p->sweep_keys, SWEEP_KEYS_BYTES);

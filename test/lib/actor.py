@@ -331,6 +331,25 @@ def fastopen_client(ip, port):
     s.close()
 
 
+# --- connect() that fails --------------------
+
+@role
+def fails(ip, port, good, how=""):
+    """Connects to where there is no route; @how: "again" twice, then to a good port of @good;
+    "nonblocking"; "exit" without a close."""
+    s = socket.socket(socket.AF_INET6 if ":" in ip else socket.AF_INET)
+    s.setblocking(how != "nonblocking")
+    say("ready")
+    errors = [s.connect_ex((ip, port)) for _ in range(2 if how == "again" else 1)]
+    if how == "again":
+        s.connect(tuple(good))
+    say("done", errors=errors, **(ports(s) if how == "again" else {}))
+    if how == "exit":
+        os._exit(0)
+    s.close()
+    pause()
+
+
 # --- datagrams --------------------
 
 @role

@@ -459,6 +459,23 @@ class Namespace:
             run("ip", "netns", "delete", self.name)
 
 
+def make_cgroup():
+    """The path of a new one."""
+    mounts = [line.split() for line in open("/proc/self/mountinfo", encoding="utf-8")]
+    root = next((m[4] for m in mounts if m[m.index("-") + 1] == "cgroup2"), None)
+    if not root:
+        skip("no cgroup2 is mounted")
+    path = os.path.join(root, f"nslens-test-{token()}")
+    os.mkdir(path)
+    cleanup(lambda: os.rmdir(path))
+    return path
+
+
+def in_cgroup(path):
+    """An argv in front of the one that is to run there."""
+    return ["sh", "-c", 'echo $$ > "$0/cgroup.procs" && exec "$@"', path]
+
+
 class Host:
     """A namespace with one veth that has an IPv4 and an IPv6 address."""
 

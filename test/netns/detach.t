@@ -118,17 +118,6 @@ def link_on_cgroup(place):
     return code, cgroup, place.id_of("prog", "/sys/fs/bpf/program")
 
 
-def make_cgroup():
-    mounts = [line.split() for line in open("/proc/self/mountinfo", encoding="utf-8")]
-    root = next((m[4] for m in mounts if m[m.index("-") + 1] == "cgroup2"), None)
-    if not root:
-        skip("no cgroup2 is mounted")
-    path = os.path.join(root, f"nslens-test-{token()}")
-    os.mkdir(path)
-    cleanup(lambda: os.rmdir(path))
-    return path
-
-
 @test("a link is detached and unpinned, even where another process holds it")
 def _():
     for hold in ("", "hold"):

@@ -292,6 +292,47 @@ static void test_translated_addresses_stand_beside_those_asked_for(void **state)
 	assert_int_equal(f->destination.nat_port, 8080);
 }
 
+static void test_what_connect_asked_for_stands_beside_what_was_reached(void **state)
+{
+	struct bench *b = *state;
+	struct rec_tcp_asked r = {
+		.tcp = tcp_client(1, TCP_ACT_OPEN),
+		.asked = { .addr = { 192, 0, 2, 1 }, .port = 8888, .family = AF_INET }
+	};
+	const struct flow_event *f = &b->events[0];
+	char text[IP_TEXT_MAX];
+
+	r.tcp.h.size = sizeof(r);
+	assert_int_equal(flow_table_record(b->table, &r.tcp.h, sizeof(r)), -EBADMSG);
+	r.tcp.flags = TCP_F_REDIRECTED;
+	feed(b, &r);
+	feed_tcp(b, tcp_server(1, TCP_ACT_OPEN));
+	expect(b, 0, FLOW_OPEN, BOTH);
+	assert_string_equal(ip_format(&f->destination.ip, text), "192.0.2.1");
+	assert_int_equal(f->destination.port, 8888);
+	assert_string_equal(ip_format(&f->destination.nat_ip, text), "10.0.0.2");
+	assert_int_equal(f->destination.nat_port, 80);
+	assert_false(f->source.has & SIDE_HAS_NAT);
+}
+
+static void test_a_connect_that_sent_nothing_has_neither_address_nor_end(void **state)
+{
+	struct bench *b = *state;
+	struct rec_tcp r = tcp_client(5, TCP_ACT_FAIL);
+
+	r.flags = TCP_F_UNSENT;
+	r.end_reason = TCP_END_UNREACHABLE;
+	r.lport = 0;
+	r.tx_isn = r.rx_isn = 0;
+	memset(r.laddr, 0, sizeof(r.laddr));
+	feed_tcp(b, r);
+	expect(b, 0, FLOW_FAIL, FLOW_SEEN_BY_SOURCE);
+	assert_int_equal(b->events[0].source.ip.family, IP_NONE);
+	assert_false(b->events[0].source.has & SIDE_HAS_PORT);
+	assert_false(b->events[0].has & FLOW_HAS_END);
+	assert_int_equal(b->events[0].reason, REASON_UNREACHABLE);
+}
+
 static void test_addresses_that_agree_were_not_translated(void **state)
 {
 	struct bench *b = *state;
@@ -755,6 +796,8 @@ int main(void)
 		TEST(test_equal_addresses_elsewhere_are_not_joined),
 		TEST(test_translated_addresses_stand_beside_those_asked_for),
 		TEST(test_addresses_that_agree_were_not_translated),
+		TEST(test_what_connect_asked_for_stands_beside_what_was_reached),
+		TEST(test_a_connect_that_sent_nothing_has_neither_address_nor_end),
 		TEST(test_who_reset_knows_it),
 		TEST(test_a_refused_connection_fails_at_once),
 		TEST(test_updates_come_with_the_sweep_and_only_for_what_changed),

@@ -2,7 +2,7 @@
 /*
  * UDP and ICMP echo: datagrams counted by socket and peer where IP and socket meet (cgroup_skb:
  * after the socket and before fragmentation on the way out, at the socket's queue on the way in).
- * TCP leaves at the first test.
+ * TCP leaves at the first test; of connect() and of the end of its sockets it is told.
  */
 #include "vmlinux.h"
 #include <bpf/bpf_core_read.h>
@@ -163,14 +163,32 @@ int dgram_bind6(struct bpf_sock *ctx)
 	return dgram_bound(ctx);
 }
 
+/* --- connect() --- */
+
+static __always_inline void asked4(struct rec_asked *to, struct bpf_sock_addr *ctx)
+{
+	*(__u32 *)to->addr = ctx->user_ip4;
+	to->port = bpf_ntohs(ctx->user_port);
+	to->family = AF_INET;
+}
+
+static __always_inline void asked6(struct rec_asked *to, struct bpf_sock_addr *ctx)
+{
+	__u32 *words = (__u32 *)to->addr;
+
+	words[0] = ctx->user_ip6[0];
+	words[1] = ctx->user_ip6[1];
+	words[2] = ctx->user_ip6[2];
+	words[3] = ctx->user_ip6[3];
+	to->port = bpf_ntohs(ctx->user_port);
+	to->family = AF_INET6;
+}
+
 /* connect() opens a socket that nobody has bound or used before. */
 static __always_inline int dgram_connected(struct bpf_sock_addr *ctx)
 {
-	__u64 cookie;
+	__u64 cookie = bpf_get_socket_cookie(ctx);
 
-	if (ctx->protocol == IPPROTO_TCP)
-		return PASS;
-	cookie = bpf_get_socket_cookie(ctx);
 	if (!bpf_map_lookup_elem(&dgram_socks, &cookie))
 		dgram_used(cookie);
 	return PASS;
@@ -179,13 +197,25 @@ static __always_inline int dgram_connected(struct bpf_sock_addr *ctx)
 SEC("cgroup/connect4")
 int dgram_connect4(struct bpf_sock_addr *ctx)
 {
-	return dgram_connected(ctx);
+	struct connecting c = { .sk = (__u64)ctx->sk };
+
+	if (ctx->protocol != IPPROTO_TCP)
+		return dgram_connected(ctx);
+	asked4(&c.to, ctx);
+	tcp_connecting(bpf_get_socket_cookie(ctx), &c);
+	return PASS;
 }
 
 SEC("cgroup/connect6")
 int dgram_connect6(struct bpf_sock_addr *ctx)
 {
-	return dgram_connected(ctx);
+	struct connecting c = { .sk = (__u64)ctx->sk };
+
+	if (ctx->protocol != IPPROTO_TCP)
+		return dgram_connected(ctx);
+	asked6(&c.to, ctx);
+	tcp_connecting(bpf_get_socket_cookie(ctx), &c);
+	return PASS;
 }
 
 /* --- flows --- */
@@ -479,8 +509,11 @@ int dgram_release(struct bpf_sock *ctx)
 	struct owner me;
 	__u64 cookie, *released;
 
-	if (ctx->protocol == IPPROTO_TCP)
+	if (ctx->protocol == IPPROTO_TCP) {
+		if (ctx->state == BPF_TCP_CLOSE)
+			tcp_not_sent(bpf_get_socket_cookie(ctx));
 		return PASS;
+	}
 	cookie = bpf_get_socket_cookie(ctx);
 	released = dgram_released_slot(cookie);
 	if (released)

@@ -19,6 +19,17 @@ int tcp_used(__u64 cookie);
 int tcp_found(__u64 sk_address);
 int dgram_used(__u64 cookie);
 
+/* connect() was called on a TCP socket, and nothing has changed the address yet. */
+struct connecting {
+	__u64 sk; /* its address */
+	struct rec_asked to;
+};
+
+/* In the caller's context. What is noted is completed by the SYN, or ended by tcp_not_sent(). */
+int tcp_connecting(__u64 cookie, const struct connecting *c);
+/* The socket is closed, or connects anew: did connect() fail before the first SYN? */
+int tcp_not_sent(__u64 cookie);
+
 /* A socket that is older than the probes was found in @who's descriptor table. */
 int tcp_adopt(__u64 sk_address, const struct owner *who);
 int dgram_adopt(__u64 cookie, const struct owner *who);

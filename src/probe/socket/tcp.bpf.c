@@ -41,13 +41,20 @@ struct tcp_conn {
 	__u64 sk; /* the socket's address, for the sweep; trusted only while the cookie agrees */
 	struct owner opener, user;
 	__u64 start_ns;
-	__u64 connect_ns;
-	__u64 seen_bytes; /* tx + rx of the last record */
-	__u32 seen_user;  /* tgid of the last record */
+	union {
+		struct {
+			__u64 connect_ns;
+			__u64 seen_bytes; /* tx + rx of the last record */
+		};
+		__u8 asked[16]; /* until the SYN: connect()'s address */
+	};
+	__u32 seen_user; /* tgid of the last record */
 	__u32 tx_isn, rx_isn;
 	__u8 role, closed_first, flags;
-	__u8 announced; /* user space was told of the user's process */
-	__u8 closing;	/* its last record is being emitted */
+	__u8 announced;	   /* user space was told of the user's process */
+	__u8 closing;	   /* its last record is being emitted */
+	__u8 asked_family; /* until the SYN; then 0 */
+	__u16 asked_port;  /* the same */
 };
 
 struct {
@@ -57,6 +64,15 @@ struct {
 	__type(key, __u64);
 	__type(value, struct tcp_conn);
 } tcp_conns SEC(".maps");
+
+/* What was asked for, of those connections that went elsewhere; by socket cookie. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 65536);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u64);
+	__type(value, struct rec_asked);
+} tcp_asked SEC(".maps");
 
 /*
  * A passive connection's socket is born as a copy of its listener (state SYN_RECV), and becomes
@@ -191,6 +207,25 @@ static __always_inline bool tcp_is_held(const struct sock *sk, const struct rec_
 	return sk->sk_socket && !(r->closed_by == TCP_BY_LOCAL && r->end_reason == TCP_END_RESET);
 }
 
+/* Room for the record, and behind it what was asked for where that is known apart. */
+static __always_inline struct rec_tcp *tcp_reserve(__u64 cookie, const struct tcp_conn *conn)
+{
+	struct rec_tcp_asked *r;
+	struct rec_asked *asked;
+
+	if (!(conn->flags & TCP_F_REDIRECTED))
+		return emit_reserve(REC_TCP, sizeof(struct rec_tcp));
+	r = emit_reserve(REC_TCP, sizeof(*r));
+	if (!r)
+		return NULL;
+	asked = bpf_map_lookup_elem(&tcp_asked, &cookie);
+	if (asked)
+		r->asked = *asked;
+	else
+		r->asked.family = 0;
+	return &r->tcp;
+}
+
 /*
  * A record of @conn as its socket stands, to be submitted or discarded; @state is the state that
  * the counters belong to. NULL: there was no room.
@@ -199,8 +234,9 @@ static __always_inline struct rec_tcp *tcp_record(const struct tcp_sock *tp, __u
 						  struct tcp_conn *conn, __u8 state, __u8 action)
 {
 	/* Sweep and adoption have just the socket's address. */
-	bool kept = action == TCP_ACT_UPDATE || action == TCP_ACT_LISTEN;
-	struct rec_tcp *r = emit_reserve(REC_TCP, sizeof(*r));
+	bool kept = action == TCP_ACT_UPDATE || action == TCP_ACT_LISTEN ||
+		    conn->flags & TCP_F_UNSENT;
+	struct rec_tcp *r = tcp_reserve(cookie, conn);
 
 	if (!r)
 		return NULL;
@@ -297,6 +333,13 @@ static __always_inline bool tcp_conn_add(__u64 cookie, const struct tcp_conn *co
 	return false;
 }
 
+static __always_inline void tcp_conn_delete(__u64 cookie, __u8 flags)
+{
+	if (flags & TCP_F_REDIRECTED)
+		bpf_map_delete_elem(&tcp_asked, &cookie);
+	bpf_map_delete_elem(&tcp_conns, &cookie);
+}
+
 /* Who said FIN first, of a connection that was not watched from its begin? */
 static __always_inline __u8 tcp_first_fin(__u8 state)
 {
@@ -355,10 +398,75 @@ static __always_inline void tcp_conn_open(struct tcp_conn *conn)
 	conn->announced = !process_announce_current();
 }
 
+int tcp_connecting(__u64 cookie, const struct connecting *c)
+{
+	struct tcp_conn conn = { .role = TCP_ROLE_ACTIVE };
+
+	/* Of a socket of the kernel nobody would tell the end. */
+	if (!c || task_is_kernel_thread())
+		return 0;
+	tcp_not_sent(cookie);
+	conn.sk = c->sk;
+	__builtin_memcpy(conn.asked, c->to.addr, sizeof(conn.asked));
+	conn.asked_port = c->to.port;
+	conn.asked_family = (__u8)c->to.family;
+	tcp_conn_open(&conn);
+	tcp_conn_add(cookie, &conn);
+	return 0;
+}
+
+/* What @conn was asked to connect to; it forgets. */
+static __always_inline void tcp_take_asked(struct tcp_conn *conn, struct rec_asked *ret)
+{
+	__builtin_memcpy(ret->addr, conn->asked, sizeof(ret->addr));
+	ret->port = conn->asked_port;
+	ret->family = conn->asked_family;
+	ret->reserved = 0;
+	conn->connect_ns = 0;
+	conn->seen_bytes = 0;
+	conn->asked_family = 0;
+	conn->asked_port = 0;
+}
+
+/* The kernel takes an address of zeros for its own: nothing that somebody changed. */
+static __always_inline bool tcp_went_elsewhere(const struct rec_asked *asked, const struct sock *sk)
+{
+	const __u64 *a = (const __u64 *)asked->addr;
+	__u64 peer[2] = {};
+
+	if (asked->family == AF_INET)
+		*(__be32 *)peer = sk->__sk_common.skc_daddr;
+	else
+		__builtin_memcpy(peer, &sk->__sk_common.skc_v6_daddr, sizeof(peer));
+	if (asked->port != bpf_ntohs(sk->__sk_common.skc_dport))
+		return true;
+	return (a[0] | a[1]) && (a[0] != peer[0] || a[1] != peer[1]);
+}
+
+/* The SYN of what tcp_connecting() noted: where does it go? */
+static __always_inline void tcp_on_syn(const struct tcp_sock *tp, __u64 cookie,
+				       struct tcp_conn *conn)
+{
+	struct rec_asked asked;
+
+	tcp_take_asked(conn, &asked);
+	if (!tcp_went_elsewhere(&asked, (const struct sock *)tp))
+		return;
+	if (bpf_map_update_elem(&tcp_asked, &cookie, &asked, BPF_ANY))
+		count_lost(LOST_TCP_MAP_FULL);
+	else
+		conn->flags |= TCP_F_REDIRECTED;
+}
+
 static __noinline int tcp_on_connect(const struct tcp_sock *tp, __u64 cookie)
 {
+	struct tcp_conn *noted = bpf_map_lookup_elem(&tcp_conns, &cookie);
 	struct tcp_conn conn = { .sk = (__u64)tp, .role = TCP_ROLE_ACTIVE };
 
+	if (noted && noted->asked_family) {
+		tcp_on_syn(tp, cookie, noted);
+		return 0;
+	}
 	tcp_conn_open(&conn);
 	tcp_conn_add(cookie, &conn);
 	return 0;
@@ -535,6 +643,7 @@ static __noinline int tcp_on_close(const struct tcp_sock *tp, __u64 cookie, int 
 	const struct sock *sk = (const struct sock *)tp;
 	bool own = tcp_in_own_context(sk);
 	struct tcp_end end;
+	__u8 flags;
 
 	if (!conn && old != TCP_LISTEN)
 		conn = tcp_conn_adopt(tp, (__u64)tp, cookie, old);
@@ -546,7 +655,43 @@ static __noinline int tcp_on_close(const struct tcp_sock *tp, __u64 cookie, int 
 		tcp_conn_used(conn);
 	end = tcp_end_of(tp, conn, old, own);
 	conn->closing = true;
+	flags = conn->flags;
 	tcp_emit_end(tp, cookie, conn, old, tcp_close_action(conn, old), end);
+	tcp_conn_delete(cookie, flags);
+	return 0;
+}
+
+/* Told of the socket as it is now, which is not connected: where to, is only noted. */
+static __always_inline void tcp_emit_not_sent(const struct tcp_sock *tp, __u64 cookie,
+					      struct tcp_conn *conn)
+{
+	struct rec_asked asked;
+	struct rec_tcp *r;
+
+	tcp_take_asked(conn, &asked);
+	conn->flags |= TCP_F_UNSENT;
+	r = tcp_record(tp, cookie, conn, TCP_CLOSE, TCP_ACT_FAIL);
+	if (!r)
+		return;
+	r->family = (__u8)asked.family;
+	__builtin_memcpy(r->raddr, asked.addr, sizeof(r->raddr));
+	r->rport = asked.port;
+	r->closed_by = TCP_BY_KERNEL;
+	r->end_reason = TCP_END_UNREACHABLE;
+	r->unread_bytes = 0;
+	emit_submit(r);
+}
+
+int tcp_not_sent(__u64 cookie)
+{
+	struct tcp_conn *conn = bpf_map_lookup_elem(&tcp_conns, &cookie);
+	struct tcp_sock *tp;
+
+	if (!conn || !conn->asked_family)
+		return 0;
+	tp = tcp_sock_at(conn->sk);
+	if (tp && ((struct sock *)tp)->__sk_common.skc_cookie.counter == cookie)
+		tcp_emit_not_sent(tp, cookie, conn);
 	bpf_map_delete_elem(&tcp_conns, &cookie);
 	return 0;
 }
@@ -782,7 +927,7 @@ static __always_inline bool tcp_forget(__u64 cookie, const struct tcp_conn *conn
 	/* connect() makes it just before the state changes. */
 	if (bpf_ktime_get_ns() - conn->start_ns < SETTLED_NS)
 		return false;
-	bpf_map_delete_elem(&tcp_conns, &cookie);
+	tcp_conn_delete(cookie, conn->flags);
 	return true;
 }
 
