@@ -17,6 +17,7 @@
 #include "cmd/pipeline_options.h"
 #include "query/subject_flow.h"
 #include "sys/io.h"
+#include "sys/priority.h"
 
 /* `nslens observe`: conversations as they happen, from the agent, or without one by itself. */
 
@@ -192,6 +193,7 @@ static int run(int argc, char **argv)
 		return err;
 	stream.sink = sink_find(format_names[s.format]);
 	stream.filter = filter;
+	priority_raise();
 	err = observe_agent(&s, &stream.text, words.data, &e);
 	if (err == -ENOENT)
 		err = observe_here(&s, &stream, &e);

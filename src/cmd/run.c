@@ -13,6 +13,7 @@
 #include "cmd/option.h"
 #include "cmd/pipeline_options.h"
 #include "sys/capability.h"
+#include "sys/priority.h"
 
 /* `nslens run`: the agent. */
 
@@ -60,6 +61,7 @@ static int serve(const struct settings *s, sd_event *loop, struct err *e)
 
 	if (capability_missing(needed, ARRAY_SIZE(needed), missing, sizeof(missing)))
 		return err_set(e, EPERM, "this process lacks %s; run it as root", missing);
+	priority_raise();
 	/* The lock first: a second agent must not attach anything. */
 	err = server_open(loop, state_dir, &server, e);
 	if (!err)

@@ -71,29 +71,66 @@ static enum flow_which tcp_side(struct flow_table *t, const struct rec_tcp *r)
 	return r->role == TCP_ROLE_PASSIVE ? DESTINATION : SOURCE;
 }
 
+static bool tcp_on_loopback(int family, const uint8_t *laddr, const uint8_t *raddr)
+{
+	struct ip_addr local = ip_from_abi(family, laddr), remote = ip_from_abi(family, raddr);
+
+	return ip_is_loopback(&local) && ip_is_loopback(&remote);
+}
+
+/*
+ * Can @r's end stand opposite @other? The kernel makes sequence numbers of the addresses and of the
+ * time in steps of 64 ns: in two namespaces at the same moment they may be the same.
+ */
+static bool tcp_fits(const struct flow_end *other, const struct rec_tcp *r)
+{
+	const struct dgram_key *k = &other->key;
+
+	return r->netns_cookie == other->netns_cookie ||
+	       !tcp_on_loopback(r->family, r->laddr, r->raddr) ||
+	       !tcp_on_loopback(k->family, k->laddr, k->raddr);
+}
+
+/* *@side of @c is @r's, or the other one, if that may be: 0. Else @c is another conversation. */
+static int tcp_take_side(struct conversation *c, const struct rec_tcp *r, enum flow_which *side)
+{
+	const struct flow_end *taken = c->end[*side];
+
+	if (taken && c->end[!*side])
+		return -EEXIST;
+	if (!tcp_fits(taken ?: c->end[!*side], r))
+		return -EEXIST;
+	if (!taken)
+		return 0;
+	if (r->role != TCP_ROLE_UNKNOWN && !taken->adopted)
+		return -EEXIST;
+	/* Adopted, and neither listens: whose it was to open is not known. */
+	*side = !*side;
+	c->initiator_known = false;
+	return 0;
+}
+
+/* So many conversations with the same sequence numbers are told apart. */
+enum { SAME_MAX = 4 };
+
 static struct flow_end *tcp_end_new(struct flow_table *t, const struct rec_tcp *r,
 				    const struct dgram_key *key)
 {
-	uint64_t id = tcp_id(r);
 	enum flow_which side = tcp_side(t, r);
+	uint64_t id = tcp_id(r);
 	struct conversation *c;
 
-	HASH_FIND(hh, t->tcp, &id, sizeof(id), c);
-	if (c && c->end[side]) {
-		/* Adopted, and neither listens: whose it was to open is not known. */
-		side = !side;
-		c->initiator_known = false;
-	} else if (!c) {
-		c = conversation_new(t, id, TRANSPORT_TCP);
+	for (int n = 0; n < SAME_MAX; n++, id = mix64(id)) {
+		HASH_FIND(hh, t->tcp, &id, sizeof(id), c);
 		if (!c)
-			return NULL;
-		c->initiator_known = true;
+			break;
+		if (!tcp_take_side(c, r, &side))
+			return end_new(t, key, c, side);
 	}
-	if (c->end[side]) {
-		c = conversation_new(t, mix64(id ^ r->cookie), TRANSPORT_TCP);
-		if (!c)
-			return NULL;
-	}
+	c = conversation_new(t, c ? mix64(id ^ r->cookie) : id, TRANSPORT_TCP);
+	if (!c)
+		return NULL;
+	c->initiator_known = true;
 	return end_new(t, key, c, side);
 }
 

@@ -430,6 +430,15 @@ int probes_drain(struct probes *p)
 	return err < 0 && err != -EAGAIN ? err : p->n_drained;
 }
 
+/*
+ * Did the last probes_drain() get to the end? A record that somebody reserved and has not written
+ * yet, interrupted or without a CPU, holds up those behind it.
+ */
+static bool probes_drained(const struct probes *p)
+{
+	return ring__consumer_pos(ring_buffer__ring(p->ring, 0)) >= p->drain_end;
+}
+
 int probes_fd(const struct probes *p)
 {
 	return ring_buffer__epoll_fd(p->ring);
@@ -462,7 +471,9 @@ static int probes_sweep_some(struct probes *p, const struct dgram_key *keys, siz
 		if (p->sweep_keys[i].reserved != SWEEP_GONE)
 			continue;
 		p->sweep_keys[i].reserved = 0;
-		gone(arg, &p->sweep_keys[i]);
+		/* What ended them may stand behind: the next sweep will find them again. */
+		if (probes_drained(p))
+			gone(arg, &p->sweep_keys[i]);
 	}
 	return err;
 }

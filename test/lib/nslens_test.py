@@ -8,6 +8,7 @@ failure and on signals.
 
 Nothing here sleeps to let something happen: wait_for() polls a condition with a deadline.
 NSLENS_FACTOR (default 1) multiplies every deadline, and volume(n) where a test asks for it.
+NSLENS_SECONDS makes storms blow for so long, at full size; without it they are short and small.
 """
 import atexit
 import ctypes
@@ -33,7 +34,8 @@ NSLENS = os.path.join(BUILD, "nslens")
 TALK = os.path.join(BUILD, "test/lib/talk")
 SCHEMA = os.path.join(ROOT, "doc/schema/nslens.schema.json")
 FACTOR = float(os.environ.get("NSLENS_FACTOR", "1"))
-TEST_SECONDS = 90
+SECONDS = float(os.environ.get("NSLENS_SECONDS", "0"))  # how long a storm blows; 0: its short form
+TEST_SECONDS = 90 + 10 * SECONDS
 PR_SET_PDEATHSIG = 1
 
 libc = ctypes.CDLL(None, use_errno=True)

@@ -269,6 +269,58 @@ static void test_equal_addresses_elsewhere_are_not_joined(void **state)
 	assert_true(b->events[0].id != b->events[1].id);
 }
 
+/* The @i-th of some that are alike to the last bit, each on the loopback of another namespace. */
+static struct rec_tcp tcp_twin(struct rec_tcp r, int i, bool loopback)
+{
+	uint8_t ip[] = { loopback ? 127 : 10, 0, 0, 1 };
+
+	r.cookie += (uint64_t)(100 * i);
+	r.netns_cookie = (uint64_t)(CLIENT_NETNS + i);
+	r.user.tgid = r.opener.tgid += (uint32_t)(1000 * i);
+	memcpy(r.laddr, ip, sizeof(ip));
+	memcpy(r.raddr, ip, sizeof(ip));
+	return r;
+}
+
+static void expect_twins(const struct bench *b)
+{
+	for (int i = 0; i < b->n; i++)
+		assert_int_equal(b->pids[i][1] - b->pids[i][0], SERVER_PID - CLIENT_PID);
+	assert_int_equal(b->n, 4);
+}
+
+/* Sequence numbers come of addresses and time: two CPUs can choose the same at the same time. */
+static void test_twins_in_two_namespaces_are_told_apart(void **state)
+{
+	struct bench *b = *state;
+
+	for (int action = TCP_ACT_OPEN; action <= TCP_ACT_CLOSE; action += 2) {
+		feed_tcp(b, tcp_twin(tcp_client(action, action), 0, true));
+		feed_tcp(b, tcp_twin(tcp_server(action, action), 1, true));
+		feed_tcp(b, tcp_twin(tcp_client(action, action), 1, true));
+		feed_tcp(b, tcp_twin(tcp_server(action, action), 0, true));
+	}
+	flow_table_tick(b->table, at(100));
+	expect_twins(b);
+	assert_true(b->events[0].id != b->events[1].id);
+}
+
+/* What is not on loopback may come from another namespace: then each finds one, by its turn. */
+static void test_twins_are_never_taken_for_two_sources_of_one(void **state)
+{
+	struct bench *b = *state;
+
+	for (int i = 0; i < 2; i++)
+		feed_tcp(b, tcp_twin(tcp_client(1, TCP_ACT_OPEN), i, false));
+	for (int i = 0; i < 2; i++)
+		feed_tcp(b, tcp_twin(tcp_server(1, TCP_ACT_OPEN), i, false));
+	for (int i = 0; i < 2; i++) {
+		feed_tcp(b, tcp_twin(tcp_client(9, TCP_ACT_CLOSE), i, false));
+		feed_tcp(b, tcp_twin(tcp_server(9, TCP_ACT_CLOSE), i, false));
+	}
+	expect_twins(b);
+}
+
 static void test_translated_addresses_stand_beside_those_asked_for(void **state)
 {
 	struct bench *b = *state;
@@ -794,6 +846,8 @@ int main(void)
 		TEST(test_one_end_alone_waits_no_longer_than_the_join_time),
 		TEST(test_ends_that_close_apart_are_two_records_of_one_id),
 		TEST(test_equal_addresses_elsewhere_are_not_joined),
+		TEST(test_twins_in_two_namespaces_are_told_apart),
+		TEST(test_twins_are_never_taken_for_two_sources_of_one),
 		TEST(test_translated_addresses_stand_beside_those_asked_for),
 		TEST(test_addresses_that_agree_were_not_translated),
 		TEST(test_what_connect_asked_for_stands_beside_what_was_reached),
