@@ -224,7 +224,9 @@ void pipeline_flush(struct pipeline *p)
 
 static int pipeline_open_probes(struct pipeline *p, const struct pipeline_options *o, struct err *e)
 {
-	struct probe_options options = { .no_args = o->no_args,
+	struct probe_options options = { .with = o->with,
+					 .without = o->without,
+					 .no_args = o->no_args,
 					 .dgram_idle_ns = o->dgram_idle_ns,
 					 .ring_bytes = (uint32_t)o->ring_bytes,
 					 .max_sockets = (uint32_t)o->max_sockets,
@@ -313,13 +315,24 @@ struct netns_registry *pipeline_netns(struct pipeline *p)
 	return p->netns;
 }
 
+/* Is it missing, and does it say anything that the lack of another probe doesn't? */
+static bool is_gap(const struct probe_state *states, size_t n, const struct probe_state *s)
+{
+	for (size_t i = 0; s->info->of && i < n; i++)
+		if (!states[i].attached && !strcmp(states[i].info->name, s->info->of))
+			return false;
+	return !s->attached && !s->off;
+}
+
 void pipeline_tell_gaps(const struct pipeline *p, struct buf *out)
 {
 	struct probe_state states[PIPELINE_MAX_PROBES];
 	size_t n = probes_states(p->probes, states, PIPELINE_MAX_PROBES);
 
-	for (size_t i = 0; i < n && i < PIPELINE_MAX_PROBES; i++)
-		if (!states[i].attached)
+	if (n > PIPELINE_MAX_PROBES)
+		n = PIPELINE_MAX_PROBES;
+	for (size_t i = 0; i < n; i++)
+		if (is_gap(states, n, &states[i]))
 			buf_addf(out, "not seen: %s: %s; 'nslens doctor' says more\n",
 				 states[i].info->gives, states[i].why_not);
 }

@@ -22,6 +22,7 @@ struct pipeline;
 struct netns_registry;
 
 struct pipeline_options {
+	uint32_t with, without; /* probes, as struct probe_options has them */
 	bool no_args;		/* leave processes' arguments alone */
 	uint64_t dgram_idle_ns; /* 0: default */
 	uint64_t ring_bytes;	/* 0: default */
@@ -58,7 +59,7 @@ struct netns_registry *pipeline_netns(struct pipeline *p);
 /* Append a line for a user on each thing that is not seen here, and why; nothing if all is. */
 void pipeline_tell_gaps(const struct pipeline *p, struct buf *out);
 
-enum { PIPELINE_MAX_PROBES = 8 };
+enum { PIPELINE_MAX_PROBES = 16 };
 
 struct pipeline_status {
 	uint64_t started_ns, now_ns; /* CLOCK_REALTIME */

@@ -38,7 +38,7 @@ static void text_row(struct buf *out, const char *name, const char *fmt, ...) PR
 
 static void text_row(struct buf *out, const char *name, const char *fmt, ...)
 {
-	char text[256];
+	char text[1024];
 	va_list ap;
 
 	va_start(ap, fmt);
@@ -81,18 +81,41 @@ static void text_figures(struct buf *out, const struct agent_status *s)
 			text_row(out, "", "%s %s", units_count(p->lost[i], a), lost_reason_name(i));
 }
 
-static void text_probe(struct buf *out, const struct probe_state *s)
+static const char *probe_state_name(const struct probe_state *s)
+{
+	return s->attached ? "attached" : s->off ? "off" : "absent";
+}
+
+/* ", 1,234 records, 12 sockets, 5,678 runs of 90 ns" */
+static void text_contribution(struct buf *b, const struct probe_state *s)
 {
 	char n[UNITS_TEXT_MAX];
+	const char *name;
 
-	if (!s->attached)
-		text_row(out, "", "%-8s not attached: %s; lacks: %s", s->info->name, s->why_not,
-			 s->info->gives);
-	else if (s->run_count)
-		text_row(out, "", "%-8s %s runs, %" PRIu64 " ns each; %s", s->info->name,
-			 units_count(s->run_count, n), s->run_ns / s->run_count, s->info->gives);
-	else
-		text_row(out, "", "%-8s attached; %s", s->info->name, s->info->gives);
+	if (s->info->records)
+		buf_addf(b, ", %s records", units_count(s->n_records, n));
+	for (enum figure i = 0; i < N_FIGURES; i++)
+		if ((name = probe_figure_name(s->info->name, i)))
+			buf_addf(b, ", %s %s", units_count(s->figures[i], n), name);
+	if (s->run_count)
+		buf_addf(b, ", %s runs of %" PRIu64 " ns", units_count(s->run_count, n),
+			 s->run_ns / s->run_count);
+}
+
+static void text_probe(struct buf *out, const struct probe_state *s)
+{
+	struct buf what = { 0 };
+
+	if (s->attached)
+		text_contribution(&what, s);
+	if (s->why_not)
+		buf_addf(&what, ": %s; lacks", s->why_not);
+	text_row(out, "", "%-8s %s%s: %s", s->info->name,
+		 s->attached  ? "attached"
+		 : s->why_not ? "not attached"
+			      : "off",
+		 what.data ? what.data : "", s->info->gives);
+	buf_fini(&what);
 	if (s->attached && s->instead)
 		text_row(out, "", "%-8s by functions instead of its tracepoints: %s", "",
 			 s->instead);
@@ -111,7 +134,7 @@ void status_text(struct buf *out, const struct agent_status *s)
 		counted |= p->probes[i].run_count > 0;
 	}
 	if (!counted)
-		text_row(out, "", "(runs and times: sysctl kernel.bpf_stats_enabled=1)");
+		text_row(out, "", "(runs and times: nslens status --measure 1s)");
 }
 
 /* --- JSON --- */
@@ -166,14 +189,30 @@ static void json_lost(struct jsonw *j, const struct pipeline_status *p)
 	jsonw_object_end(j);
 }
 
+static void json_contribution(struct jsonw *j, const struct probe_state *s)
+{
+	const char *name;
+
+	if (s->info->records)
+		jsonw_member_u64(j, "records", s->n_records);
+	jsonw_member_object(j, "figures");
+	for (enum figure i = 0; i < N_FIGURES; i++)
+		if ((name = probe_figure_name(s->info->name, i)))
+			jsonw_member_u64(j, name, s->figures[i]);
+	jsonw_object_end(j);
+}
+
 static void json_probe(struct jsonw *j, const struct probe_state *s)
 {
 	jsonw_object_begin(j);
 	jsonw_member_string(j, "name", s->info->name);
 	jsonw_member_string(j, "gives", s->info->gives);
-	jsonw_member_string(j, "state", s->attached ? "attached" : "absent");
+	jsonw_member_string(j, "state", probe_state_name(s));
+	jsonw_member_bool(j, "default", s->info->by_default);
 	jsonw_member_string(j, "reason", s->why_not);
 	jsonw_member_string(j, "instead", s->instead);
+	if (s->attached)
+		json_contribution(j, s);
 	if (s->run_count) {
 		jsonw_member_u64(j, "runs", s->run_count);
 		jsonw_member_u64(j, "run_ns", s->run_ns);

@@ -468,7 +468,9 @@ static int list_and_watch(struct namespaces *p)
 
 static int run(int argc, char **argv)
 {
-	static const struct option_table table = { &cmd_namespaces, option_rows, &netns_subject };
+	static const struct option_table table = { .command = &cmd_namespaces,
+						   .rows = option_rows,
+						   .filter = &netns_subject };
 	struct namespaces p = { 0 };
 	int status;
 

@@ -47,6 +47,7 @@ static const struct option_table options = {
 	.command = &cmd_observe,
 	.rows = option_rows,
 	.filter = &filter_subject_flow,
+	.explain = pipeline_options_explain,
 };
 
 /* --- in this process --- */
@@ -131,12 +132,13 @@ static void warn_settled(const struct settings *s)
 	struct err e;
 
 	if (!option_parse(&options, none, &usual, &words, &e) &&
-	    (s->pipeline.dgram_idle_ns != usual.pipeline.dgram_idle_ns ||
+	    (s->pipeline.with || s->pipeline.without ||
+	     s->pipeline.dgram_idle_ns != usual.pipeline.dgram_idle_ns ||
 	     s->pipeline.ring_bytes != usual.pipeline.ring_bytes ||
 	     s->pipeline.max_sockets != usual.pipeline.max_sockets))
 		command_error("observe", "an agent collects, by the options that it was started "
-					 "with: --udp-idle, --ring-size and --max-sockets do "
-					 "nothing here");
+					 "with: --with, --without, --udp-idle, --ring-size "
+					 "and --max-sockets do nothing here");
 	buf_fini(&words);
 }
 

@@ -80,6 +80,46 @@ static int put_choice(const struct option_row *row, const char *text, void *sett
 	return -EINVAL;
 }
 
+/* The bits of one name. 0: there is none of that name. */
+static uint32_t set_bits(const struct option_row *row, const char *name, size_t len)
+{
+	const char *each;
+
+	if (len == 3 && !memcmp(name, "all", len))
+		return UINT32_MAX;
+	for (size_t i = 0; (each = row->set(i)); i++)
+		if (strlen(each) == len && !memcmp(each, name, len))
+			return 1U << i;
+	return 0;
+}
+
+static int put_set(const struct option_row *row, const char *text, void *settings, struct err *e)
+{
+	uint32_t bits, set;
+	struct buf names = { 0 };
+	size_t len;
+
+	assert(row->size == sizeof(set));
+	memcpy(&set, (char *)settings + row->at, sizeof(set));
+	for (;; text += len + 1) {
+		len = strcspn(text, ",");
+		bits = set_bits(row, text, len);
+		if (!bits)
+			break;
+		set |= bits;
+		if (!text[len]) {
+			put(row, settings, &set, sizeof(set));
+			return 0;
+		}
+	}
+	for (size_t i = 0; row->set(i); i++)
+		buf_addf(&names, "%s, ", row->set(i));
+	err_set(e, EINVAL, "--%s: no '%.*s'; there are %sand all, joined by commas", row->name,
+		(int)len, text, names.data ? names.data : "");
+	buf_fini(&names);
+	return -EINVAL;
+}
+
 /* @text is NULL for a flag. */
 static int put_value(const struct option_row *row, const char *text, void *settings, struct err *e)
 {
@@ -89,6 +129,7 @@ static int put_value(const struct option_row *row, const char *text, void *setti
 	case OPTION_NUMBER:
 	case OPTION_DURATION: return put_quantity(row, text, settings, e);
 	case OPTION_CHOICE: return put_choice(row, text, settings, e);
+	case OPTION_SET: return put_set(row, text, settings, e);
 	}
 	return -EINVAL;
 }
@@ -202,6 +243,7 @@ static void add_row(const struct option_row *row, struct buf *b)
 		[OPTION_TEXT] = "TEXT",
 		[OPTION_NUMBER] = "N",
 		[OPTION_DURATION] = "DURATION",
+		[OPTION_SET] = "NAME[,NAME...]",
 	};
 	char letter[] = { '-', row->letter, ',', '\0' };
 	size_t begin = b->len;
@@ -234,6 +276,10 @@ void option_help(const struct option_table *t, struct buf *b)
 	for (const struct option_row *row = t->rows; row->name; row++)
 		add_row(row, b);
 	add_row(&help, b);
+	if (t->explain) {
+		buf_addc(b, '\n');
+		t->explain(b);
+	}
 	if (t->filter) {
 		buf_addc(b, '\n');
 		filter_help(t->filter, b);

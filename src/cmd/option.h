@@ -21,15 +21,17 @@ enum option_kind {
 	OPTION_NUMBER,	 /* uint64_t */
 	OPTION_DURATION, /* uint64_t, ns; written 500ms, 10s, 2m, 1h */
 	OPTION_CHOICE,	 /* int or an enum: which of choices */
+	OPTION_SET,	 /* uint32_t: bits by place in set(); written a,b or all; each time adds */
 };
 
 struct option_row {
 	const char *name; /* without "--" */
 	char letter;	  /* without "-"; 0: none */
 	enum option_kind kind;
-	size_t at, size;	    /* OPTION_AT(struct, member) */
-	const char *const *choices; /* of a CHOICE; ends with NULL */
-	uint64_t min, max;	    /* of NUMBER and DURATION; max 0: no upper bound */
+	size_t at, size;	      /* OPTION_AT(struct, member) */
+	const char *const *choices;   /* of a CHOICE; ends with NULL */
+	const char *(*set)(size_t i); /* of a SET: the name of bit i, NULL behind the last */
+	uint64_t min, max;	      /* of NUMBER and DURATION; max 0: no upper bound */
 	const char *fallback; /* the default, as one would write it; NULL: the settings stay */
 	const char *value;    /* stands for the value in the help, if the kind's word won't do */
 	const char *unit;     /* of a NUMBER, for the help: "bytes" */
@@ -43,6 +45,7 @@ struct option_table {
 	const struct command *command;
 	const struct option_row *rows;	     /* ends with a NULL name */
 	const struct filter_subject *filter; /* words are a filter for it; NULL: takes no words */
+	void (*explain)(struct buf *b);	     /* appends to the help what options mean; or NULL */
 };
 
 enum { OPTION_HELP = 1 };

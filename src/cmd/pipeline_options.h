@@ -10,8 +10,17 @@
  * collect by themselves have in common.
  */
 #define PIPELINE_OPTION_ROWS(type, member)                                                      \
-	{ "no-args", 0, OPTION_FLAG, OPTION_AT(type, member.no_args),                           \
-	  .help = "leave the arguments of processes alone" },                                   \
+	{ "with",                                                                               \
+	  0,                                                                                    \
+	  OPTION_SET,                                                                           \
+	  OPTION_AT(type, member.with),                                                         \
+	  .set = probe_name,                                                                    \
+	  .help = "probes to have beside those that are on by default" },                       \
+		{ "without",	     0,                                                         \
+		  OPTION_SET,	     OPTION_AT(type, member.without),                           \
+		  .set = probe_name, .help = "probes to do without; counts more than --with" }, \
+		{ "no-args", 0, OPTION_FLAG, OPTION_AT(type, member.no_args),                   \
+		  .help = "leave the arguments of processes alone" },                           \
 		{ "udp-idle",                                                                   \
 		  0,                                                                            \
 		  OPTION_DURATION,                                                              \
@@ -33,5 +42,8 @@
 			.min = 1, .max = 1 << 24, .fallback = "131072",                         \
 			.help = "TCP sockets kept track of at a time; UDP flows: half of it"    \
 	}
+
+/* Append to the help of those rows: each probe, what it gives, and whether it is on. */
+void pipeline_options_explain(struct buf *b);
 
 #endif

@@ -32,7 +32,11 @@ static const struct option_row option_rows[] = {
 	{ 0 },
 };
 
-static const struct option_table options = { .command = &cmd_run, .rows = option_rows };
+static const struct option_table options = {
+	.command = &cmd_run,
+	.rows = option_rows,
+	.explain = pipeline_options_explain,
+};
 
 static void say_ready(struct pipeline *p, const char *state_dir)
 {

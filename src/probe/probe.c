@@ -25,23 +25,51 @@ static const char *const io_programs[] = { "io_send", "io_recv", NULL };
 static const char *const io_functions[] = {
 	"io_sent4", "io_sent6", "io_sent_page", "io_received4", "io_received6", NULL,
 };
-static const char *const dgram_programs[] = {
-	"dgram_egress",	  "dgram_ingress",  "dgram_bind4",   "dgram_bind6",
-	"dgram_connect4", "dgram_connect6", "dgram_release", NULL,
+static const char *const dgram_programs[] = { "dgram_egress", "dgram_ingress", NULL };
+static const char *const sock_programs[] = {
+	"dgram_bind4", "dgram_bind6", "dgram_connect4", "dgram_connect6", "dgram_release", NULL,
 };
 static const char *const refused_programs[] = { "dgram_refused", NULL };
 static const char *const refused_functions[] = { "dgram_unqueued", NULL };
 static const char *const process_programs[] = { "cgroup_made", "cgroup_removed", NULL };
 
-/* Nothing works without the first FIRST_OPTIONAL. */
+#define RECORD(type) (1U << (type))
+
+/* Nothing works without the first FIRST_OPTIONAL, unless a user wants it so. */
 const struct probe_info probe_table[] = {
-	{ "tcp", "TCP conversations", tcp_programs, NULL, false },
-	{ "io", "the process that uses a socket after another opened it", io_programs, io_functions,
-	  false },
-	{ "dgram", "UDP and ICMP conversations", dgram_programs, NULL, true },
-	{ "refused", "that a datagram for a full socket isn't counted as received",
-	  refused_programs, refused_functions, false },
-	{ "process", "paths of cgroups made later", process_programs, NULL, false },
+	{ .name = "tcp",
+	  .gives = "TCP conversations",
+	  .programs = tcp_programs,
+	  .records = RECORD(REC_TCP),
+	  .by_default = true },
+	{ .name = "io",
+	  .gives = "the process that uses a socket after another opened it",
+	  .programs = io_programs,
+	  .instead = io_functions,
+	  .by_default = true },
+	{ .name = "dgram",
+	  .gives = "UDP and ICMP conversations",
+	  .programs = dgram_programs,
+	  .records = RECORD(REC_DGRAM) | RECORD(REC_OWNER) | RECORD(REC_RELEASE),
+	  .needs_cgroup = true,
+	  .by_default = true },
+	{ .name = "sock",
+	  .gives = "what bind(), connect() and close() of sockets ask for, and whose they are",
+	  .of = "dgram",
+	  .programs = sock_programs,
+	  .needs_cgroup = true,
+	  .by_default = true },
+	{ .name = "refused",
+	  .gives = "that a datagram for a full socket isn't counted as received",
+	  .of = "dgram",
+	  .programs = refused_programs,
+	  .instead = refused_functions,
+	  .by_default = true },
+	{ .name = "process",
+	  .gives = "paths of cgroups made later",
+	  .programs = process_programs,
+	  .records = RECORD(REC_CGROUP),
+	  .by_default = true },
 	{ NULL },
 };
 
@@ -61,8 +89,10 @@ struct probes {
 	size_t n_links;
 	int first_fds[MAX_FIRST]; /* of links that libbpf doesn't know how to make */
 	size_t n_first;
-	char why_not[N_PROBES][WHY_NOT_MAX]; /* "": attached */
+	uint32_t off;			     /* probes that nobody wants, bits by row */
+	char why_not[N_PROBES][WHY_NOT_MAX]; /* "": attached, or off */
 	char instead[N_PROBES][WHY_NOT_MAX]; /* "": by its own programs; why by others */
+	uint64_t n_records[32];		     /* by enum rec_type */
 	record_fn record;
 	void *arg;
 	unsigned long drain_end;      /* the ring's position where a round of emptying it ends */
@@ -81,11 +111,31 @@ const char *lost_reason_name(enum lost_reason reason)
 	return lost_names[reason];
 }
 
+const char *probe_name(size_t i)
+{
+	return i < N_PROBES ? probe_table[i].name : NULL;
+}
+
+static const struct {
+	const char *probe, *name;
+} figure_names[N_FIGURES] = {
+#define X(symbol, probe, name) [FIGURE_##symbol] = { probe, name },
+	FIGURES(X)
+#undef X
+};
+
+const char *probe_figure_name(const char *probe, enum figure i)
+{
+	return strcmp(figure_names[i].probe, probe) ? NULL : figure_names[i].name;
+}
+
 static int probes_on_record(void *ctx, void *data, size_t size)
 {
 	struct probes *p = ctx;
 	const struct rec_hdr *rec = data;
 
+	if (size >= sizeof(*rec) && rec->type < ARRAY_SIZE(p->n_records))
+		p->n_records[rec->type]++;
 	if (size >= sizeof(*rec) && rec->size <= size)
 		p->record(p->arg, rec, rec->size);
 	p->n_drained++;
@@ -95,11 +145,39 @@ static int probes_on_record(void *ctx, void *data, size_t size)
 
 /* --- open --- */
 
-static int probes_configure(struct probes_bpf *skel, const struct probe_options *o,
+static uint32_t probes_unwanted(const struct probe_options *o)
+{
+	uint32_t wanted = o->with;
+
+	for (size_t i = 0; i < N_PROBES; i++)
+		if (probe_table[i].by_default)
+			wanted |= 1U << i;
+	return ~(wanted & ~o->without);
+}
+
+/* Not turned off, and nothing has been found that keeps it from being there. */
+static bool probe_is_there(const struct probes *p, size_t i)
+{
+	return !(p->off >> i & 1) && !*p->why_not[i];
+}
+
+static bool probe_named_is_there(const struct probes *p, const char *name)
+{
+	for (size_t i = 0; i < N_PROBES; i++)
+		if (!strcmp(probe_table[i].name, name))
+			return probe_is_there(p, i);
+	return false;
+}
+
+static int probes_configure(const struct probes *p, const struct probe_options *o,
 			    const struct btf *btf)
 {
+	struct probes_bpf *skel = p->skel;
 	int err = 0;
 
+	skel->rodata->tcp_on = probe_named_is_there(p, "tcp");
+	skel->rodata->dgram_on = probe_named_is_there(p, "dgram");
+	skel->rodata->sock_on = probe_named_is_there(p, "sock");
 	process_probe_configure(skel, btf, o->no_args);
 	/* A copy is only made where sockets can't be read in place: see compat.bpf.h. */
 	if (btf && btf__find_by_name_kind(btf, "bpf_rdonly_cast", BTF_KIND_FUNC) > 0)
@@ -155,7 +233,7 @@ static bool probes_leave_out(struct probes *p)
 		bool forbidden = probe_table[i].needs_cgroup && !capability_has(CAP_NET_ADMIN) &&
 				 !capability_has(CAP_SYS_ADMIN);
 
-		if (*p->why_not[i] || !probe_has(p, i, c->program))
+		if (!probe_is_there(p, i) || !probe_has(p, i, c->program))
 			continue;
 		snprintf(why, sizeof(why), "the kernel refuses program %s: %s%s", c->program,
 			 c->text, forbidden ? " (CAP_NET_ADMIN is missing)" : "");
@@ -192,11 +270,12 @@ static void probes_choose(struct probes *p, const struct btf *btf)
 	char why[HOOK_WHY_MAX];
 
 	for (size_t i = 0; i < N_PROBES; i++) {
-		while (!*p->why_not[i] && !programs_can_hook(p, btf, probe_programs(p, i), why))
+		while (probe_is_there(p, i) &&
+		       !programs_can_hook(p, btf, probe_programs(p, i), why))
 			probe_without(p, i, why);
 		programs_set_autoload(p, probe_table[i].programs, false);
 		programs_set_autoload(p, probe_table[i].instead, false);
-		programs_set_autoload(p, probe_programs(p, i), !*p->why_not[i]);
+		programs_set_autoload(p, probe_programs(p, i), probe_is_there(p, i));
 	}
 }
 
@@ -210,7 +289,7 @@ static int probes_load_chosen(struct probes *p, const struct probe_options *o,
 	if (!p->skel)
 		return probes_explain(-errno, e);
 	probes_choose(p, btf);
-	err = probes_configure(p->skel, o, btf);
+	err = probes_configure(p, o, btf);
 	if (err)
 		return err_set(e, -err, "cannot size the probes' maps: %s", strerror(-err));
 	err = probes_bpf__load(p->skel);
@@ -235,12 +314,26 @@ static int probes_load_possible(struct probes *p, const struct probe_options *o,
 	return err;
 }
 
+/* What the kernel passes tcp_state over for, tcp_state_again has it do after all. */
+static int probes_join_tcp(const struct probes *p)
+{
+	int prog_fd = bpf_program__fd(p->skel->progs.tcp_state);
+	uint32_t zero = 0;
+
+	return prog_fd < 0 ? 0
+			   : bpf_map_update_elem(bpf_map__fd(p->skel->maps.tcp_itself), &zero,
+						 &prog_fd, BPF_ANY);
+}
+
 static int probes_load(struct probes *p, const struct probe_options *o, struct err *e)
 {
 	int err = probes_load_possible(p, o, e);
 
 	if (err)
 		return err;
+	err = probes_join_tcp(p);
+	if (err)
+		return err_set(e, -err, "cannot join the probes' programs: %s", strerror(-err));
 	p->sweep_keys = mmap(NULL, SWEEP_KEYS_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED,
 			     bpf_map__fd(p->skel->maps.sweep_keys), 0);
 	if (p->sweep_keys == MAP_FAILED) {
@@ -329,27 +422,18 @@ static int probes_attach_one(struct probes *p, size_t i, int cgroup_fd)
 	return err;
 }
 
-static int probes_attach(struct probes *p, struct err *e)
+static int probes_attach(struct probes *p, int cgroup_fd, struct err *e)
 {
-	int cgroup_fd = cgroup2_open();
 	int err;
 
 	for (size_t i = 0; i < N_PROBES; i++) {
-		if (*p->why_not[i])
+		if (!probe_is_there(p, i))
 			continue;
-		if (probe_table[i].needs_cgroup && cgroup_fd < 0) {
-			snprintf(p->why_not[i], sizeof(p->why_not[i]), "%s",
-				 cgroup_fd == -ENOENT ? "cgroup2 is not mounted"
-						      : "cgroup2 can't be opened");
-			continue;
-		}
 		err = probes_attach_one(p, i, cgroup_fd);
 		if (err)
 			snprintf(p->why_not[i], sizeof(p->why_not[i]),
 				 "the kernel refuses to attach it: %s", strerror(-err));
 	}
-	if (cgroup_fd >= 0)
-		close(cgroup_fd);
 	for (size_t i = 0; i < FIRST_OPTIONAL; i++)
 		if (*p->why_not[i])
 			return err_set(e, EIO, "probe %s: %s; 'nslens doctor' says more",
@@ -357,18 +441,35 @@ static int probes_attach(struct probes *p, struct err *e)
 	return 0;
 }
 
+/* Without cgroup2 its probes aren't even loaded. */
+static int probes_open_cgroup(struct probes *p)
+{
+	int fd = cgroup2_open();
+
+	for (size_t i = 0; fd < 0 && i < N_PROBES; i++)
+		if (probe_table[i].needs_cgroup && probe_is_there(p, i))
+			snprintf(p->why_not[i], sizeof(p->why_not[i]), "%s",
+				 fd == -ENOENT ? "cgroup2 is not mounted"
+					       : "cgroup2 can't be opened");
+	return fd;
+}
+
 int probes_open(const struct probe_options *options, struct probes **ret, struct err *e)
 {
 	struct probes *p = calloc(1, sizeof(*p));
-	int err;
+	int err, cgroup_fd;
 
 	if (!p)
 		return err_set(e, ENOMEM, "probes: out of memory");
 	p->record = options->record;
 	p->arg = options->arg;
+	p->off = probes_unwanted(options);
+	cgroup_fd = probes_open_cgroup(p);
 	err = probes_load(p, options, e);
 	if (!err)
-		err = probes_attach(p, e);
+		err = probes_attach(p, cgroup_fd, e);
+	if (cgroup_fd >= 0)
+		close(cgroup_fd);
 	if (err) {
 		probes_close(p);
 		return err;
@@ -538,25 +639,31 @@ static uint64_t probes_passed_over(const struct probes *p)
 	return n;
 }
 
-void probes_lost(const struct probes *p, uint64_t ret_lost[N_LOST_REASONS])
+/* The first @n values of a per-CPU array of counters, each the sum over the CPUs. */
+static void map_sum_cpus(int fd, uint64_t *ret, uint32_t n)
 {
 	int n_cpus = libbpf_num_possible_cpus();
 	uint64_t *values = calloc(n_cpus > 0 ? (size_t)n_cpus : 1, sizeof(*values));
-	uint64_t passed_over = probes_passed_over(p);
 
-	for (uint32_t reason = 0; reason < N_LOST_REASONS; reason++) {
-		ret_lost[reason] = 0;
-		if (!values ||
-		    bpf_map_lookup_elem(bpf_map__fd(p->skel->maps.lost), &reason, values))
+	for (uint32_t i = 0; i < n; i++) {
+		ret[i] = 0;
+		if (!values || bpf_map_lookup_elem(fd, &i, values))
 			continue;
 		for (int cpu = 0; cpu < n_cpus; cpu++)
-			ret_lost[reason] += values[cpu];
+			ret[i] += values[cpu];
 	}
+	free(values);
+}
+
+void probes_lost(const struct probes *p, uint64_t ret_lost[N_LOST_REASONS])
+{
+	uint64_t passed_over = probes_passed_over(p);
+
+	map_sum_cpus(bpf_map__fd(p->skel->maps.lost), ret_lost, N_LOST_REASONS);
 	/* What stands there was taken by tcp_state_again, some of it since we looked. */
 	ret_lost[LOST_NOT_RUN] = passed_over > ret_lost[LOST_NOT_RUN]
 					 ? passed_over - ret_lost[LOST_NOT_RUN]
 					 : 0;
-	free(values);
 }
 
 static void probes_add_stats(const struct probes *p, const char *name, struct probe_state *s)
@@ -571,15 +678,31 @@ static void probes_add_stats(const struct probes *p, const char *name, struct pr
 	s->run_ns += info.run_time_ns;
 }
 
+static void probes_add_contribution(const struct probes *p, const uint64_t *figures,
+				    struct probe_state *s)
+{
+	for (size_t type = 0; type < ARRAY_SIZE(p->n_records); type++)
+		if (s->info->records >> type & 1)
+			s->n_records += p->n_records[type];
+	for (enum figure i = 0; i < N_FIGURES; i++)
+		if (probe_figure_name(s->info->name, i))
+			s->figures[i] = figures[i];
+}
+
 size_t probes_states(const struct probes *p, struct probe_state *ret, size_t max)
 {
+	uint64_t figures[N_FIGURES];
+
+	map_sum_cpus(bpf_map__fd(p->skel->maps.figures), figures, N_FIGURES);
 	for (size_t i = 0; i < N_PROBES && i < max; i++) {
 		ret[i] = (struct probe_state){ .info = &probe_table[i],
-					       .attached = !*p->why_not[i],
+					       .attached = probe_is_there(p, i),
+					       .off = p->off >> i & 1,
 					       .why_not = *p->why_not[i] ? p->why_not[i] : NULL,
 					       .instead = *p->instead[i] ? p->instead[i] : NULL };
 		for (const char *const *name = probe_programs(p, i); *name; name++)
 			probes_add_stats(p, *name, &ret[i]);
+		probes_add_contribution(p, figures, &ret[i]);
 	}
 	return N_PROBES;
 }

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "abi/dgram.h"
+#include "abi/figure.h"
 #include "abi/record.h"
 #include "base/err.h"
 
@@ -25,13 +26,19 @@ struct probe_info {
 	const char *gives;	     /* what is missing without it */
 	const char *const *programs; /* NULL-terminated */
 	const char *const *instead;  /* where the kernel doesn't take those; NULL: there are none */
+	const char *of;		     /* the probe that it adds to; NULL: it stands for itself */
+	uint32_t records;	     /* what it emits: bits by enum rec_type */
 	bool needs_cgroup;
+	bool by_default; /* there unless it is turned off, rather than only if it is turned on */
 };
 
 /* NULL-terminated by name. */
 extern const struct probe_info probe_table[];
+/* Of the row @i; NULL behind the last. */
+const char *probe_name(size_t i);
 
 struct probe_options {
+	uint32_t with, without; /* probes, bits by row: those by default and with, but without */
 	bool no_args;		/* leave processes' arguments alone */
 	uint64_t dgram_idle_ns; /* 0: the default, 60 s */
 	uint32_t ring_bytes;	/* power of two and pages; 0: the default, 4 MiB */
@@ -44,9 +51,12 @@ struct probe_options {
 struct probe_state {
 	const struct probe_info *info;
 	bool attached;
-	const char *why_not; /* the probes' own; NULL if attached */
+	bool off;	     /* it was not asked for */
+	const char *why_not; /* the probes' own; NULL if attached or off */
 	const char *instead; /* why other programs stand in for its first; NULL: they don't */
-	uint64_t run_count;  /* 0 unless the kernel keeps BPF statistics */
+	uint64_t n_records;
+	uint64_t figures[N_FIGURES]; /* those of others are 0 */
+	uint64_t run_count;	     /* 0 unless the kernel keeps BPF statistics */
 	uint64_t run_ns;
 };
 
@@ -91,6 +101,8 @@ int probes_take_dgram(struct probes *p, const struct dgram_key *key, uint64_t ma
 
 /* Records lost on the kernel's side since open, by enum lost_reason. */
 void probes_lost(const struct probes *p, uint64_t ret_lost[N_LOST_REASONS]);
+/* Figure @i of the probe named @probe: its name as status shows it; NULL: it is another's. */
+const char *probe_figure_name(const char *probe, enum figure i);
 /* "ring_full", ... */
 const char *lost_reason_name(enum lost_reason reason);
 

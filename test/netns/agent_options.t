@@ -46,9 +46,10 @@ def _():
     same(errors, "", "what it said")
 
 
-@test("--ring-size, --max-sockets, --udp-idle: one line says that the agent's count")
+@test("--ring-size, --max-sockets, --udp-idle, --with, --without: one line says that the agent's count")
 def _():
-    for option in (("--ring-size", "8388608"), ("--max-sockets", "77"), ("--udp-idle", "3s")):
+    for option in (("--ring-size", "8388608"), ("--max-sockets", "77"), ("--udp-idle", "3s"),
+                   ("--with", "all"), ("--without", "io")):
         _args, errors = args_of(*option)
         check(len(errors.splitlines()) == 1 and option[0] in errors, "one line", errors)
 

@@ -17,9 +17,17 @@ struct settings {
 	const char *file;
 	uint64_t count, for_ns, since_ns;
 	enum format format;
+	uint32_t fruit;
 };
 
 static const char *const formats[] = { "text", "json", NULL };
+
+static const char *fruit(size_t i)
+{
+	static const char *const names[] = { "apple", "pear", "plum", NULL };
+
+	return names[i];
+}
 
 static const struct option_row rows[] = {
 	{ .name = "all",
@@ -65,6 +73,11 @@ static const struct option_row rows[] = {
 	  .choices = formats,
 	  .fallback = "text",
 	  .help = "how lines look" },
+	{ .name = "fruit",
+	  .kind = OPTION_SET,
+	  OPTION_AT(struct settings, fruit),
+	  .set = fruit,
+	  .help = "what grows" },
 	{ 0 },
 };
 
@@ -101,6 +114,24 @@ static int parse(const struct option_table *t, char **argv)
 		assert_int_equal(parse(&table, ARGV(__VA_ARGS__)), -EINVAL); \
 		assert_string_equal(err.text, says);                         \
 	} while (0)
+
+static void test_sets(void **state)
+{
+	assert_parses();
+	assert_int_equal(got.fruit, 0);
+	assert_parses("--fruit", "plum,apple");
+	assert_int_equal(got.fruit, 5);
+	assert_parses("--fruit=pear", "--fruit=plum");
+	assert_int_equal(got.fruit, 6);
+	assert_parses("--fruit", "all");
+	assert_int_equal(got.fruit, UINT32_MAX);
+	assert_error("--fruit: no 'nut'; there are apple, pear, plum, and all, joined by commas",
+		     "--fruit", "pear,nut,plum");
+	assert_error("--fruit: no ''; there are apple, pear, plum, and all, joined by commas",
+		     "--fruit=");
+	assert_error("--fruit: no 'appl'; there are apple, pear, plum, and all, joined by commas",
+		     "--fruit=appl");
+}
 
 static void test_defaults(void **state)
 {
@@ -206,6 +237,7 @@ static void test_help(void **state)
 				    "      --for DURATION          how long\n"
 				    "      --since DURATION        from when on (default 1h)\n"
 				    "  -o, --output text|json      how lines look (default text)\n"
+				    "      --fruit NAME[,NAME...]  what grows\n"
 				    "  -h, --help                  print this\n");
 	buf_reset(&b);
 	option_help(&table, &b);
@@ -260,10 +292,11 @@ static void test_start(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_defaults), cmocka_unit_test(test_long),
-		cmocka_unit_test(test_letters),	 cmocka_unit_test(test_words),
-		cmocka_unit_test(test_unknown),	 cmocka_unit_test(test_wrong_values),
-		cmocka_unit_test(test_help),	 cmocka_unit_test(test_start),
+		cmocka_unit_test(test_defaults),     cmocka_unit_test(test_sets),
+		cmocka_unit_test(test_long),	     cmocka_unit_test(test_letters),
+		cmocka_unit_test(test_words),	     cmocka_unit_test(test_unknown),
+		cmocka_unit_test(test_wrong_values), cmocka_unit_test(test_help),
+		cmocka_unit_test(test_start),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -112,7 +112,7 @@ int dgram_used(__u64 cookie)
 	struct owner me;
 	bool known;
 
-	if (!owner_current(&me))
+	if (!dgram_on || !owner_current(&me))
 		return 0;
 	known = s && owner_equal(&s->user, &me);
 	if (known && s->announced)
@@ -146,8 +146,10 @@ int dgram_adopt(__u64 cookie, const struct owner *who)
 
 static __always_inline int dgram_bound(struct bpf_sock *ctx)
 {
-	if (ctx->protocol != IPPROTO_TCP)
-		dgram_used(bpf_get_socket_cookie(ctx));
+	if (ctx->protocol == IPPROTO_TCP)
+		return PASS;
+	count_figure(FIGURE_BINDS);
+	dgram_used(bpf_get_socket_cookie(ctx));
 	return PASS;
 }
 
@@ -189,6 +191,7 @@ static __always_inline int dgram_connected(struct bpf_sock_addr *ctx)
 {
 	__u64 cookie = bpf_get_socket_cookie(ctx);
 
+	count_figure(FIGURE_CONNECTS);
 	if (!bpf_map_lookup_elem(&dgram_socks, &cookie))
 		dgram_used(cookie);
 	return PASS;
@@ -201,8 +204,10 @@ int dgram_connect4(struct bpf_sock_addr *ctx)
 
 	if (ctx->protocol != IPPROTO_TCP)
 		return dgram_connected(ctx);
+	count_figure(FIGURE_CONNECTS);
 	asked4(&c.to, ctx);
-	tcp_connecting(bpf_get_socket_cookie(ctx), &c);
+	if (tcp_on)
+		tcp_connecting(bpf_get_socket_cookie(ctx), &c);
 	return PASS;
 }
 
@@ -213,8 +218,10 @@ int dgram_connect6(struct bpf_sock_addr *ctx)
 
 	if (ctx->protocol != IPPROTO_TCP)
 		return dgram_connected(ctx);
+	count_figure(FIGURE_CONNECTS);
 	asked6(&c.to, ctx);
-	tcp_connecting(bpf_get_socket_cookie(ctx), &c);
+	if (tcp_on)
+		tcp_connecting(bpf_get_socket_cookie(ctx), &c);
 	return PASS;
 }
 
@@ -475,6 +482,7 @@ static __always_inline int dgram_take_back(struct sock *sk, struct sk_buff *skb)
 		return 0;
 	f = bpf_map_lookup_elem(&dgram_flows, &key);
 	if (f) {
+		count_figure(FIGURE_REFUSED_DATAGRAMS);
 		__sync_fetch_and_add(&f->n.rx_bytes, -(__u64)skb->len);
 		__sync_fetch_and_add(&f->n.rx_packets, -1ULL);
 	}
@@ -577,8 +585,8 @@ static __always_inline void dgram_sweep_flow(const struct dgram_key *k, struct d
 	if (!dgram_emit(&key, f, s, DGRAM_ACT_IDLE))
 		return;
 	bpf_map_delete_elem(&dgram_flows, &key);
-	if (s && s->n_flows)
-		__sync_fetch_and_add(&s->n_flows, -1);
+	if (s && s->n_flows && __sync_fetch_and_add(&s->n_flows, -1) == 1 && !sock_on)
+		bpf_map_delete_elem(&dgram_socks, &key.cookie);
 }
 
 static long dgram_sweep_one(void *map, struct dgram_key *key, struct dgram_flow *f,

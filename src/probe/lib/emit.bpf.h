@@ -19,6 +19,15 @@ static __always_inline void count_lost(__u32 reason)
 		__sync_fetch_and_add(n, 1); /* an interrupt may lose one, too */
 }
 
+/* One more of enum figure @figure. */
+static __always_inline void count_figure(__u32 figure)
+{
+	__u64 *n = bpf_map_lookup_elem(&figures, &figure);
+
+	if (n)
+		__sync_fetch_and_add(n, 1);
+}
+
 /* Wake the reader or not. */
 static __always_inline __u64 emit_flags(void)
 {

@@ -3,9 +3,11 @@
 #include <bpf/bpf_helpers.h>
 
 #include "abi/dgram.h"
+#include "abi/figure.h"
 #include "abi/record.h"
 
 const volatile __u32 emit_wake_bytes = 1 << 20;
+const volatile bool tcp_on = true, dgram_on = true, sock_on = true;
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
@@ -18,6 +20,13 @@ struct {
 	__type(key, __u32);
 	__type(value, __u64);
 } lost SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, N_FIGURES);
+	__type(key, __u32);
+	__type(value, __u64);
+} figures SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);

@@ -6,6 +6,7 @@
 #include <bpf/bpf_helpers.h>
 
 #include "abi/dgram.h"
+#include "abi/figure.h"
 #include "abi/record.h"
 
 /* Maps that all probes share; defined in maps.bpf.c, joined by the BPF linker. */
@@ -23,6 +24,14 @@ extern struct {
 	__type(key, __u32);
 	__type(value, __u64);
 } lost SEC(".maps");
+
+/* What probes contribute beside records, by enum figure. */
+extern struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, N_FIGURES);
+	__type(key, __u32);
+	__type(value, __u64);
+} figures SEC(".maps");
 
 /* The keys of a sweep: see struct sweep_args. */
 extern struct {

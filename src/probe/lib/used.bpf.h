@@ -11,6 +11,9 @@
  * functions, joined by the BPF linker; return 0 if nothing else is said.
  */
 
+/* Is the probe of that protocol there? Else its sockets are of no interest. Set by user space. */
+extern const volatile bool tcp_on, dgram_on, sock_on;
+
 /*
  * The current process did I/O on the socket, in its own context. 1: a TCP connection that is not
  * known; tcp_found() takes it over.

@@ -37,6 +37,8 @@ int adopt_sockets(struct bpf_iter__task_file *ctx)
 	if (!sk || !sock_is_inet(sk))
 		return 0;
 	owner_of(task, &who);
+	if (sk->sk_protocol == IPPROTO_TCP ? !tcp_on : !dgram_on)
+		return 0;
 	if (sk->sk_protocol == IPPROTO_TCP) {
 		bpf_get_socket_cookie(sk);		    /* gives it one if it has none */
 		address = (__u64)BPF_CORE_READ(socket, sk); /* as a number, not a pointer */

@@ -27,7 +27,7 @@ static __always_inline void tcp_socket_used(struct sock *sk)
 {
 	__u64 address = 0;
 
-	if (!tcp_used(sock_cookie(sk)))
+	if (!tcp_on || !tcp_used(sock_cookie(sk)))
 		return;
 	bpf_probe_read_kernel(&address, sizeof(address), &sk); /* as a number, not a pointer */
 	tcp_found(address);
@@ -40,7 +40,10 @@ static __always_inline int socket_used(struct sock *sk, int ret)
 		return 0;
 	switch (sk->sk_protocol) {
 	case IPPROTO_TCP: tcp_socket_used(sk); break;
-	case IPPROTO_MPTCP: tcp_used(mptcp_subflow(sk)); break;
+	case IPPROTO_MPTCP:
+		if (tcp_on)
+			tcp_used(mptcp_subflow(sk));
+		break;
 	default: dgram_used(sock_cookie(sk));
 	}
 	return 0;

@@ -812,10 +812,8 @@ struct {
 	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
 	__uint(max_entries, 1);
 	__uint(key_size, sizeof(__u32));
-	__array(values, int(void *));
-} tcp_state_itself SEC(".maps") = {
-	.values = { [0] = (void *)&tcp_state },
-};
+	__uint(value_size, sizeof(__u32));
+} tcp_itself SEC(".maps");
 
 /*
  * To be attached behind tcp_state. The kernel counts what it passed over: what was taken after all
@@ -831,7 +829,7 @@ int BPF_PROG(tcp_state_again, const struct sock *sk, int old, int state)
 	if (!m || !n_taken || tcp_is_marked(m, sk, old, state))
 		return 0;
 	++*n_taken;
-	bpf_tail_call(ctx, &tcp_state_itself, 0);
+	bpf_tail_call(ctx, &tcp_itself, 0);
 	--*n_taken;
 	return 0;
 }
