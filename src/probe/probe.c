@@ -223,6 +223,15 @@ static void probe_without(struct probes *p, size_t i, const char *why)
 	snprintf(others ? p->instead[i] : p->why_not[i], WHY_NOT_MAX, "%s", why);
 }
 
+/* What the user can do about the refusal of a probe, or "". */
+static const char *probe_remedy(size_t i)
+{
+	bool forbidden = probe_table[i].needs_cgroup && !capability_has(CAP_NET_ADMIN) &&
+			 !capability_has(CAP_SYS_ADMIN);
+
+	return forbidden ? " (CAP_NET_ADMIN is missing)" : "";
+}
+
 /* Without the programs that the kernel refuses, if those are some that can be done without. */
 static bool probes_leave_out(struct probes *p)
 {
@@ -230,13 +239,10 @@ static bool probes_leave_out(struct probes *p)
 	char why[WHY_NOT_MAX];
 
 	for (size_t i = FIRST_OPTIONAL; i < N_PROBES; i++) {
-		bool forbidden = probe_table[i].needs_cgroup && !capability_has(CAP_NET_ADMIN) &&
-				 !capability_has(CAP_SYS_ADMIN);
-
 		if (!probe_is_there(p, i) || !probe_has(p, i, c->program))
 			continue;
 		snprintf(why, sizeof(why), "the kernel refuses program %s: %s%s", c->program,
-			 c->text, forbidden ? " (CAP_NET_ADMIN is missing)" : "");
+			 c->text, probe_remedy(i));
 		probe_without(p, i, why);
 		return true;
 	}
@@ -432,7 +438,8 @@ static int probes_attach(struct probes *p, int cgroup_fd, struct err *e)
 		err = probes_attach_one(p, i, cgroup_fd);
 		if (err)
 			snprintf(p->why_not[i], sizeof(p->why_not[i]),
-				 "the kernel refuses to attach it: %s", strerror(-err));
+				 "the kernel refuses to attach it: %s%s", strerror(-err),
+				 probe_remedy(i));
 	}
 	for (size_t i = 0; i < FIRST_OPTIONAL; i++)
 		if (*p->why_not[i])
