@@ -398,14 +398,23 @@ static __always_inline void dgram_key_fill(struct dgram_key *key, const struct p
 	}
 }
 
+/* A global function: what follows is verified once, not for each way through the headers. */
+__noinline int dgram_parse(struct __sk_buff *ctx, struct parsed *ret)
+{
+	__u8 l4[PARSE_L4_LEN];
+
+	if (!ret || parse_l3((void *)(long)ctx->data, (void *)(long)ctx->data_end, ret) ||
+	    bpf_skb_load_bytes(ctx, ret->l4_offset, l4, sizeof(l4)))
+		return -1;
+	return parse_l4(l4, ret);
+}
+
 static __noinline int dgram_packet(struct __sk_buff *ctx, bool out)
 {
 	struct datagram d = { .out = out, .packets = 1 };
 	struct parsed p = {};
-	__u8 l4[PARSE_L4_LEN];
 
-	if (parse_l3((void *)(long)ctx->data, (void *)(long)ctx->data_end, &p) ||
-	    bpf_skb_load_bytes(ctx, p.l4_offset, l4, sizeof(l4)) || parse_l4(l4, &p))
+	if (dgram_parse(ctx, &p))
 		return PASS;
 	d.payload_offset = p.l4_offset + PARSE_L4_LEN;
 	d.payload = ctx->len > d.payload_offset ? ctx->len - d.payload_offset : 0;

@@ -7,6 +7,7 @@
 #include <bpf/bpf_helpers.h>
 
 #include "abi/record.h"
+#include "probe/lib/compat.bpf.h"
 
 /*
  * The task that runs now. All of this works in tp_btf, cgroup_skb, cgroup/sock and
@@ -14,10 +15,16 @@
  * the caller's own context: see in_task_context().
  */
 
+/* The task itself, for reading. */
+static __always_inline struct task_struct *task_current(void)
+{
+	return for_reading(bpf_get_current_task_btf(), struct task_struct);
+}
+
 /* Fill @o with the current process image. False (and tgid 0) for the idle task. */
 static __always_inline bool owner_current(struct owner *o)
 {
-	struct task_struct *task = bpf_get_current_task_btf();
+	struct task_struct *task = task_current();
 
 	o->start_ns = task->group_leader->start_boottime;
 	o->tgid = task->tgid;
@@ -30,7 +37,7 @@ static __always_inline bool task_is_kernel_thread(void)
 {
 	enum { PF_KTHREAD = 0x00200000 };
 
-	return bpf_get_current_task_btf()->flags & PF_KTHREAD;
+	return task_current()->flags & PF_KTHREAD;
 }
 
 /* The same process image? */
@@ -70,7 +77,7 @@ static __always_inline bool in_task_context(void)
 {
 	/* A running soft interrupt counts 0x100; a disabled one 0x200, which is no context. */
 	enum { IN_INTERRUPT = 0x00ff0100 };
-	struct task_struct *task = bpf_get_current_task_btf();
+	struct task_struct *task = task_current();
 	__u32 count = 0;
 
 	if (bpf_core_field_exists(struct thread_info___arm64, preempt_count)) {

@@ -133,16 +133,21 @@ static __always_inline __u32 file_path(struct proc_slot *s, struct file *file, _
 }
 
 /*
- * The executable of @task. Nothing, if it ended or did an exec in the meantime: what was read may
- * be rubbish.
+ * Write the executable of the task at @address at @off; returns the offset behind it. Nothing, if
+ * the task ended or did an exec in the meantime: what was read may be rubbish. A global function,
+ * so that it is verified once, not in each state of its callers.
  */
-static __noinline __u32 task_exe(struct proc_slot *s, struct task_struct *task, __u32 off,
-				 bool *ret_whole)
+__noinline __u32 task_exe(struct proc_slot *s, __u64 address, __u32 off, bool *ret_whole)
 {
-	struct mm_struct *mm = BPF_CORE_READ(task, mm);
-	struct file *file = BPF_CORE_READ(mm, exe_file);
+	struct task_struct *task = (struct task_struct *)address;
+	struct mm_struct *mm;
+	struct file *file;
 	__u32 end;
 
+	if (!s || !ret_whole)
+		return 0;
+	mm = BPF_CORE_READ(task, mm);
+	file = BPF_CORE_READ(mm, exe_file);
 	*ret_whole = true;
 	if (!mm || !file)
 		return off;
@@ -204,11 +209,13 @@ static __always_inline __u32 process_fill_data(struct proc_slot *s, struct task_
 	struct rec_process *r = &s->process.rec;
 	__u32 exe, parent_exe, args;
 	bool whole = true;
+	__u64 address = 0;
 
-	exe = task_exe(s, task, 0, &whole);
+	bpf_probe_read_kernel(&address, sizeof(address), &task); /* as a number, not a pointer */
+	exe = task_exe(s, address, 0, &whole);
 	if (!whole)
 		r->flags |= PROCESS_EXE_CUT;
-	parent_exe = r->parent.tgid ? task_exe(s, parent, exe, &whole) : exe;
+	parent_exe = r->parent.tgid ? task_exe(s, (__u64)parent, exe, &whole) : exe;
 	if (!whole && r->parent.tgid)
 		r->flags |= PROCESS_PARENT_EXE_CUT;
 	args = task_args(s, task, parent_exe);
@@ -221,8 +228,7 @@ static __always_inline __u32 process_fill_data(struct proc_slot *s, struct task_
 /* Returns the size of the record. */
 static __always_inline __u32 process_fill(struct proc_slot *s, const struct owner *o)
 {
-	struct task_struct *task = bpf_get_current_task_btf(), *leader = task->group_leader,
-			   *parent;
+	struct task_struct *task = task_current(), *leader = task->group_leader, *parent;
 	struct rec_process *r = &s->process.rec;
 
 	r->owner = *o;
