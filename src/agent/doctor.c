@@ -20,9 +20,9 @@
 #include <unistd.h>
 
 #include "base/base.h"
+#include "probe/hooks.h"
 #include "sys/capability.h"
 #include "sys/cgroup2.h"
-#include "sys/kallsyms.h"
 #include "sys/kernel_release.h"
 #include "sys/mountinfo.h"
 #include "sys/pid_namespace.h"
@@ -202,6 +202,10 @@ static bool found_loaded(struct doctor *d, char *found, int fd)
 		d->unknown = true;
 		return found_set(found, false, "can't be told: %s", d->barred);
 	}
+	if (fd == -ENOENT && !d->btf) {
+		d->unknown = true;
+		return found_set(found, false, "can't be told without BTF");
+	}
 	if (fd < 0)
 		return fd == -ENOENT ? found_set(found, false, "this kernel has none")
 				     : found_errno(found, fd);
@@ -235,6 +239,16 @@ static bool look_tracepoint(struct doctor *d, const char *arg, char *found)
 
 	snprintf(name, sizeof(name), "btf_trace_%s", arg);
 	return found_loaded(d, found, load_tracing(d, BPF_TRACE_RAW_TP, name, BTF_KIND_TYPEDEF));
+}
+
+/* One that doesn't tell the packet is of no use. */
+static bool look_refusals(struct doctor *d, const char *arg, char *found)
+{
+	char why[HOOK_WHY_MAX];
+
+	if (hook_find(d->btf, "dgram_refused", "tp_btf/udp_fail_queue_rcv_skb", why))
+		return found_set(found, false, "%s", why);
+	return look_tracepoint(d, arg, found);
 }
 
 static bool look_iterator(struct doctor *d, const char *arg, char *found)
@@ -355,18 +369,6 @@ static bool look_cgroup2(struct doctor *d, const char *arg, char *found)
 	return true;
 }
 
-static bool look_kallsyms(struct doctor *d, const char *arg, char *found)
-{
-	struct symbol_range range;
-	int err = kallsyms_range(arg, &range);
-
-	if (err == -ENOENT)
-		return found_set(found, false, "%s is not in it", arg);
-	if (err == -EPERM)
-		return found_set(found, false, "addresses are hidden");
-	return err ? found_errno(found, err) : found_set(found, true, "addresses are shown");
-}
-
 static bool look_handles(struct doctor *d, const char *arg, char *found)
 {
 	char room[sizeof(struct file_handle) + NSFS_HANDLE_BYTES]
@@ -427,11 +429,15 @@ static const struct doctor_check checks[] = {
 	{ "tracepoint inet_sock_set_state", true, look_tracepoint, "inet_sock_set_state",
 	  NULL, "a kernel with CONFIG_TRACEPOINTS=y and CONFIG_INET=y" },
 	{ "tracepoint sock_send_length", false, look_tracepoint, "sock_send_length",
-	  "the process of a socket is who opened it, not who used it last", "Linux 6.3 or later" },
+	  "functions are traced instead; without fentry, a socket's process is who opened it",
+	  "Linux 6.3 or later" },
 	{ "tracepoint sock_recv_length", false, look_tracepoint, "sock_recv_length",
-	  "the process of a socket is who opened it, not who used it last", "Linux 6.3 or later" },
-	{ "tracepoint udp_fail_queue_rcv_skb", false, look_tracepoint, "udp_fail_queue_rcv_skb",
-	  "datagrams that a full socket dropped are counted as received", "CONFIG_TRACEPOINTS=y" },
+	  "functions are traced instead; without fentry, a socket's process is who opened it",
+	  "Linux 6.3 or later" },
+	{ "tracepoint udp_fail_queue_rcv_skb", false, look_refusals, "udp_fail_queue_rcv_skb",
+	  "a function is traced instead; without fentry either, datagrams that a full socket "
+	  "dropped count as received",
+	  "Linux 6.10 or later" },
 	{ "raw tracepoints", false, look_raw_tracepoint, NULL,
 	  "births of namespaces are found by looking again and again", "CONFIG_BPF_EVENTS=y" },
 	{ "iterator task_file", true, look_iterator, "task_file",
@@ -445,15 +451,13 @@ static const struct doctor_check checks[] = {
 	  "TCP only: UDP and ICMP conversations are not seen, nor cgroups and containers",
 	  "mount -t cgroup2 none /sys/fs/cgroup/unified; in a container: mount the host's" },
 	{ "fentry", false, look_fentry, NULL,
-	  "tracepoints are used instead", "a kernel and a platform that allow BPF trampolines" },
+	  "tracepoints are used instead, where the kernel has them",
+	  "a kernel and a platform that allow BPF trampolines" },
 	{ "tcx", false, look_tcx, NULL,
 	  "nothing is attached to devices; conversations are seen at the sockets",
 	  "Linux 6.6 or later" },
 	{ "bpffs", false, look_bpffs, NULL,
 	  "hooks can't be pinned, they go with nslens", "mount -t bpf bpf /sys/fs/bpf" },
-	{ "kallsyms", false, look_kallsyms, "ipv4_mib_init_net",
-	  "births of namespaces are found by looking again and again",
-	  "sysctl kernel.kptr_restrict=1, and CAP_SYSLOG" },
 	{ "namespace handles", false, look_handles, NULL,
 	  "namespaces are opened through processes; those that only sockets hold may not be",
 	  "Linux 6.18 or later" },

@@ -13,12 +13,8 @@
 #include "base/buf.h"
 #include "discover.skel.h"
 #include "sys/bpf_refusal.h"
-#include "sys/kallsyms.h"
 
 enum { FIRST_ROWS = 512, READ_BYTES = 1 << 15 };
-
-/* Allocates per-CPU memory six times for each new namespace, and for nothing else. */
-static const char birth_function[] = "ipv4_mib_init_net";
 
 struct netns_kernel {
 	struct discover_bpf *bpf;
@@ -29,7 +25,6 @@ struct netns_kernel {
 	struct ring_buffer *births;
 	unsigned int n_births;
 	uint64_t n_unsaid;
-	int symbol_err;
 };
 
 /* --- loading --- */
@@ -45,19 +40,13 @@ static int explain_load(int err, struct err *e)
 /* The object has programs of others, too: load only ours. */
 static void choose_programs(struct netns_kernel *k, bool births)
 {
-	struct symbol_range r = { 0 };
 	struct bpf_program *p;
 
 	bpf_object__for_each_program(p, k->bpf->obj) bpf_program__set_autoload(p, false);
 	bpf_program__set_autoload(k->bpf->progs.netns_walk, true);
 	bpf_program__set_autoload(k->bpf->progs.netns_tasks, true);
 	bpf_program__set_autoload(k->bpf->progs.netns_holders, true);
-	k->symbol_err = births ? kallsyms_range(birth_function, &r) : -ENOENT;
-	if (k->symbol_err)
-		return;
-	bpf_program__set_autoload(k->bpf->progs.netns_birth, true);
-	k->bpf->rodata->birth_from = r.from;
-	k->bpf->rodata->birth_to = r.to;
+	bpf_program__set_autoload(k->bpf->progs.netns_birth, births);
 }
 
 /* Make room for @n rows in the kernel; what there was is gone. */
@@ -236,9 +225,6 @@ int netns_kernel_watch_births(struct netns_kernel *k, int *ret_fd, struct err *e
 {
 	static const char what[] = "cannot hear of the birth of network namespaces";
 
-	if (k->symbol_err)
-		return err_set(e, -k->symbol_err, "%s: %s in /proc/kallsyms: %s", what,
-			       birth_function, strerror(-k->symbol_err));
 	bpf_complaint_listen();
 	k->births = ring_buffer__new(bpf_map__fd(k->bpf->maps.births), count_birth, k, NULL);
 	if (k->births)
