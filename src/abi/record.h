@@ -56,6 +56,7 @@ struct rec_asked {
 	X(TCP_MAP_FULL, "tcp_map_full", "a TCP socket found no room in its map")                \
 	X(DGRAM_MAP_FULL, "dgram_map_full", "a UDP or ICMP flow found no room in its map")      \
 	X(OWNER_MAP_FULL, "owner_map_full", "a datagram socket found no room in the owner map") \
+	X(LAYER_MAP_FULL, "layer_map_full", "a packet found no room to be counted by layer")    \
 	X(NOT_RUN, "not_run", "a program was passed over: it ran on that CPU already")
 
 enum lost_reason {

@@ -69,6 +69,7 @@ struct rec_tcp {
 	__u32 retransmits;
 	__u32 srtt_us, min_rtt_us; /* 0: unknown */
 	__u32 reserved2;
+	__u64 retransmitted_bytes; /* bytes_retrans: payload that was sent again */
 };
 
 /* With TCP_F_REDIRECTED. */
@@ -77,7 +78,7 @@ struct rec_tcp_asked {
 	struct rec_asked asked;
 };
 
-_Static_assert(sizeof(struct rec_tcp) == 216, "struct rec_tcp");
-_Static_assert(sizeof(struct rec_tcp_asked) == 240, "struct rec_tcp_asked");
+_Static_assert(sizeof(struct rec_tcp) == 224, "struct rec_tcp");
+_Static_assert(sizeof(struct rec_tcp_asked) == 248, "struct rec_tcp_asked");
 
 #endif

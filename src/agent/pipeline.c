@@ -26,6 +26,8 @@ struct pipeline {
 	struct pipeline_subscriber *subscribers, *next; /* next: while all are told */
 	struct pipeline_status status;
 	uint64_t lost[N_LOST_REASONS]; /* what was told of */
+	struct layer_rows gone;	       /* layers' figures of namespaces that died */
+	uint64_t n_died;	       /* namespaces, when those were looked for */
 	unsigned int n_until_sweep;
 	uint64_t sweep_start_ns; /* CLOCK_MONOTONIC */
 	bool adopted;
@@ -157,6 +159,33 @@ static void pipeline_gone(void *arg, const struct dgram_key *key)
 	flow_table_gone(p->flows, key, p->sweep_start_ns);
 }
 
+static bool pipeline_netns_is_gone(void *arg, uint64_t cookie)
+{
+	struct pipeline *p = arg;
+
+	return !netns_registry_get(p->netns, cookie);
+}
+
+/* Where namespaces died: their places in the layers are free for others, their figures kept. */
+static void pipeline_bury_layers(struct pipeline *p)
+{
+	struct netns_registry_health health;
+	struct layer_rows gone = { 0 };
+
+	netns_registry_get_health(p->netns, &health);
+	if (health.n_died == p->n_died)
+		return;
+	p->n_died = health.n_died;
+	flow_table_take_layers(p->flows, pipeline_netns_is_gone, p, &gone);
+	probes_take_layers(p->probes, pipeline_netns_is_gone, p, &gone);
+	for (size_t i = 0; i < gone.n; i++) {
+		gone.rows[i].key.netns_cookie = 0;
+		gone.rows[i].key.place = 0;
+		layer_rows_sum(&p->gone, &gone.rows[i]);
+	}
+	layer_rows_fini(&gone);
+}
+
 /*
  * Look at what is open for updates, and forget what is gone; after losses also look for what is
  * open and not known here.
@@ -177,6 +206,7 @@ static void pipeline_sweep(struct pipeline *p)
 		probes_sweep_all(p->probes);
 	flow_table_swept(p->flows);
 	process_table_expire(p->processes, start_ns);
+	pipeline_bury_layers(p);
 	p->status.n_sweeps++;
 	p->status.sweep_ns += clock_ns(CLOCK_MONOTONIC) - start_ns;
 }
@@ -305,6 +335,7 @@ void pipeline_close(struct pipeline *p)
 	probes_close(p->probes);
 	netns_registry_free(p->netns);
 	process_table_free(p->processes);
+	layer_rows_fini(&p->gone);
 	free(p);
 }
 
@@ -335,6 +366,17 @@ void pipeline_tell_gaps(const struct pipeline *p, struct buf *out)
 		if (is_gap(states, n, &states[i]))
 			buf_addf(out, "not seen: %s: %s; 'nslens doctor' says more\n",
 				 states[i].info->gives, states[i].why_not);
+}
+
+int pipeline_get_layers(struct pipeline *p, struct layer_rows *ret)
+{
+	int err = flow_table_layers(p->flows, ret) ?: probes_layers(p->probes, ret);
+
+	for (size_t i = 0; i < p->gone.n && !err; i++)
+		err = layer_rows_add(ret, &p->gone.rows[i]);
+	if (err)
+		layer_rows_fini(ret);
+	return err;
 }
 
 void pipeline_get_status(struct pipeline *p, struct pipeline_status *ret)

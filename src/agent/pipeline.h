@@ -11,6 +11,7 @@
 #include "flow/table.h"
 #include "identity/table.h"
 #include "model/event.h"
+#include "model/layer.h"
 #include "probe/probe.h"
 
 /*
@@ -74,6 +75,12 @@ struct pipeline_status {
 	struct probe_state probes[PIPELINE_MAX_PROBES];
 	size_t n_probes;
 };
+
+/*
+ * Packets and bytes by layer and namespace, those of namespaces that are gone as one without cookie
+ * and place. The caller's: layer_rows_fini(). -ENOMEM.
+ */
+int pipeline_get_layers(struct pipeline *p, struct layer_rows *ret);
 
 /* Figures of this moment. */
 void pipeline_get_status(struct pipeline *p, struct pipeline_status *ret);

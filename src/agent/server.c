@@ -182,6 +182,7 @@ static bool client_status(struct client *c, const struct request *r)
 	greeting_encode(NULL, NULL, &c->out);
 	frame_encode(&c->out, out.data, out.len);
 	buf_fini(&out);
+	status_fini(&status);
 	return client_end(c);
 }
 

@@ -4,10 +4,12 @@
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/base.h"
+#include "discover/registry.h"
 #include "sys/clock.h"
 #include "wire/jsonw.h"
 #include "wire/units.h"
@@ -30,6 +32,13 @@ void status_fill(struct agent_status *s, struct pipeline *p)
 				    .cpu_ns = clock_ns(CLOCK_PROCESS_CPUTIME_ID),
 				    .resident_bytes = resident_bytes() };
 	pipeline_get_status(p, &s->pipeline);
+	pipeline_get_layers(p, &s->layers);
+	s->netns = pipeline_netns(p);
+}
+
+void status_fini(struct agent_status *s)
+{
+	layer_rows_fini(&s->layers);
 }
 
 /* --- text --- */
@@ -121,6 +130,57 @@ static void text_probe(struct buf *out, const struct probe_state *s)
 			 s->instead);
 }
 
+static int layer_compare(const void *a, const void *b)
+{
+	const struct layer_key *x = a, *y = b; /* a row begins with its key */
+
+	return memcmp(&x->layer, &y->layer, 3);
+}
+
+/* The sums over all places, in their order. */
+static void layers_total(const struct layer_rows *rows, struct layer_rows *ret)
+{
+	for (size_t i = 0; i < rows->n; i++) {
+		struct layer_row row = rows->rows[i];
+
+		row.key.netns_cookie = 0;
+		row.key.place = 0;
+		layer_rows_sum(ret, &row);
+	}
+	if (ret->n)
+		qsort(ret->rows, ret->n, sizeof(*ret->rows), layer_compare);
+}
+
+static void text_layer(struct buf *out, const struct layer_row *r)
+{
+	char packets[UNITS_TEXT_MAX], bytes[UNITS_TEXT_MAX], payload[UNITS_TEXT_MAX];
+	char again[UNITS_TEXT_MAX];
+	struct buf b = { 0 };
+
+	buf_addf(&b, "%-6s %-8s %-8s %s packets", layer_name(&r->key), layer_class_name(&r->key),
+		 layer_direction_name(&r->key), units_count(r->n.packets, packets));
+	if (r->key.layer != LAYER_SOCKET)
+		buf_addf(&b, ", %s", units_bytes(r->n.bytes, bytes));
+	if (r->n.payload_bytes)
+		buf_addf(&b, ", %s payload", units_bytes(r->n.payload_bytes, payload));
+	if (r->retransmitted_bytes)
+		buf_addf(&b, " and %s of it again", units_bytes(r->retransmitted_bytes, again));
+	text_row(out, "", "%s", b.data ? b.data : "");
+	buf_fini(&b);
+}
+
+static void text_layers(struct buf *out, const struct layer_rows *rows)
+{
+	struct layer_rows totals = { 0 };
+
+	layers_total(rows, &totals);
+	if (totals.n)
+		text_row(out, "layers", "sums over all places; -o json has each");
+	for (size_t i = 0; i < totals.n; i++)
+		text_layer(out, &totals.rows[i]);
+	layer_rows_fini(&totals);
+}
+
 void status_text(struct buf *out, const struct agent_status *s)
 {
 	const struct pipeline_status *p = &s->pipeline;
@@ -135,6 +195,7 @@ void status_text(struct buf *out, const struct agent_status *s)
 	}
 	if (!counted)
 		text_row(out, "", "(runs and times: nslens status --measure 1s)");
+	text_layers(out, &s->layers);
 }
 
 /* --- JSON --- */
@@ -220,6 +281,67 @@ static void json_probe(struct jsonw *j, const struct probe_state *s)
 	jsonw_object_end(j);
 }
 
+static void json_layer_place(struct jsonw *j, const struct layer_row *r, struct netns_registry *ns)
+{
+	const struct netns *known = netns_registry_get(ns, r->key.netns_cookie);
+
+	if (!r->key.netns_cookie)
+		return;
+	jsonw_member_object(j, "netns");
+	jsonw_member_u64(j, "cookie", r->key.netns_cookie);
+	if (known)
+		jsonw_member_u64(j, "inode", known->inode);
+	jsonw_member_string(j, "name", known ? netns_name(known) : NULL);
+	jsonw_object_end(j);
+	if (r->key.layer == LAYER_SOCKET)
+		return;
+	jsonw_member_object(j, r->key.layer == LAYER_L3 ? "cgroup" : "device");
+	jsonw_member_u64(j, r->key.layer == LAYER_L3 ? "id" : "ifindex", r->key.place);
+	jsonw_object_end(j);
+}
+
+static void json_layer(struct jsonw *j, const struct layer_row *r, struct netns_registry *ns)
+{
+	jsonw_object_begin(j);
+	jsonw_member_string(j, "layer", layer_name(&r->key));
+	json_layer_place(j, r, ns);
+	jsonw_member_string(j, "class", layer_class_name(&r->key));
+	jsonw_member_string(j, "direction", layer_direction_name(&r->key));
+	jsonw_member_u64(j, "packets", r->n.packets);
+	if (r->key.layer == LAYER_SOCKET) {
+		jsonw_member_u64(j, "payload_bytes", r->n.payload_bytes);
+		if (r->key.direction == LAYER_TX)
+			jsonw_member_u64(j, "retransmitted_bytes", r->retransmitted_bytes);
+	} else {
+		jsonw_member_u64(j, "bytes", r->n.bytes);
+		jsonw_member_u64(j, "skbs", r->n.skbs);
+		jsonw_member_u64(j, "skb_bytes", r->n.skb_bytes);
+		if (r->key.layer == LAYER_L3 && r->key.class <= LAYER_UDP)
+			jsonw_member_u64(j, "payload_bytes", r->n.payload_bytes);
+		if (r->key.layer == LAYER_L3 && r->key.class == LAYER_TCP)
+			jsonw_member_u64(j, "empty_packets", r->n.empty_packets);
+	}
+	jsonw_object_end(j);
+}
+
+static void json_layers(struct jsonw *j, const struct agent_status *s)
+{
+	struct layer_rows totals = { 0 };
+
+	layers_total(&s->layers, &totals);
+	jsonw_member_object(j, "layers");
+	jsonw_member_array(j, "totals");
+	for (size_t i = 0; i < totals.n; i++)
+		json_layer(j, &totals.rows[i], s->netns);
+	jsonw_array_end(j);
+	jsonw_member_array(j, "places");
+	for (size_t i = 0; i < s->layers.n; i++)
+		json_layer(j, &s->layers.rows[i], s->netns);
+	jsonw_array_end(j);
+	jsonw_object_end(j);
+	layer_rows_fini(&totals);
+}
+
 void status_json(struct buf *out, const struct agent_status *s)
 {
 	const struct pipeline_status *p = &s->pipeline;
@@ -243,6 +365,7 @@ void status_json(struct buf *out, const struct agent_status *s)
 	for (size_t i = 0; i < p->n_probes; i++)
 		json_probe(&j, &p->probes[i]);
 	jsonw_array_end(&j);
+	json_layers(&j, s);
 	jsonw_object_end(&j);
 	jsonw_line_end(&j);
 }

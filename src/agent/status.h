@@ -15,10 +15,13 @@ struct agent_status {
 	unsigned int n_clients;
 	uint64_t n_refused;
 	struct pipeline_status pipeline;
+	struct layer_rows layers;
+	struct netns_registry *netns; /* the pipeline's, for names */
 };
 
 /* Fill all but the clients' figures, about this process and @p. */
 void status_fill(struct agent_status *s, struct pipeline *p);
+void status_fini(struct agent_status *s);
 
 /* One screen for a person. */
 void status_text(struct buf *out, const struct agent_status *s);

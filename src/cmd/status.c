@@ -106,6 +106,7 @@ static int status_here(const struct settings *s, struct err *e)
 			status_json(&out, &status);
 		else
 			status_text(&out, &status);
+		status_fini(&status);
 		err = write_whole(STDOUT_FILENO, out.data, out.len);
 		if (err == -EPIPE)
 			err = 0;

@@ -34,8 +34,12 @@ struct flow_end {
 	uint64_t start_ns; /* 0: unknown */
 	uint64_t ts_ns;	   /* of the last record */
 	uint64_t tx_bytes, tx_packets, rx_bytes, rx_packets;
-	struct dgram_counts base; /* datagrams: what earlier conversations had of the flow */
-	uint64_t connect_ns;	  /* 0: unknown */
+	union {
+		struct dgram_counts
+			base; /* datagrams: what earlier conversations had of the flow */
+		uint64_t retransmitted_bytes; /* TCP */
+	};
+	uint64_t connect_ns; /* 0: unknown */
 	uint64_t netns_cookie;
 	struct process *process, *opened_by;
 	struct flow_asked *asked; /* NULL: what was reached, as far as known here */

@@ -408,6 +408,7 @@ void flow_table_free(struct flow_table *t)
 	while (t->dgram_ends)
 		conversation_free(t, t->dgram_ends->conv);
 	listeners_free(t);
+	flow_sums_free(t);
 	free(t->keys);
 	free(t);
 }

@@ -2,12 +2,14 @@
 #ifndef NSLENS_FLOW_TABLE_H
 #define NSLENS_FLOW_TABLE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "abi/dgram.h"
 #include "abi/record.h"
 #include "model/event.h"
+#include "model/layer.h"
 
 /*
  * From records of single sockets to conversations: joins the two local ends, keeps the last figures
@@ -73,6 +75,12 @@ void flow_table_swept(struct flow_table *t);
  * became of it was lost, and all that is known is that it is over. Told by the next tick.
  */
 void flow_table_gone(struct flow_table *t, const struct dgram_key *key, uint64_t asked_ns);
+
+/* Append the socket's layer: what TCP exchanged in each namespace, as far as told. -ENOMEM. */
+int flow_table_layers(const struct flow_table *t, struct layer_rows *ret);
+/* The same of those that are @gone, which are forgotten here. */
+int flow_table_take_layers(struct flow_table *t, bool (*gone)(void *arg, uint64_t netns_cookie),
+			   void *arg, struct layer_rows *ret);
 
 /* What it holds at this moment. */
 void flow_table_usage(const struct flow_table *t, struct flow_usage *ret);

@@ -46,6 +46,13 @@ struct tuple {
 	struct conversation_list conversations;
 };
 
+/* What TCP sockets of a namespace exchanged. */
+struct flow_sum {
+	UT_hash_handle hh;
+	uint64_t netns_cookie;
+	uint64_t tx_bytes, tx_packets, rx_bytes, rx_packets, retransmitted_bytes;
+};
+
 struct flow_table {
 	struct flow_resolver resolver;
 	event_fn emit;
@@ -56,6 +63,7 @@ struct flow_table {
 	struct tuple *tuples;
 	struct flow_socket *sockets;
 	struct listener *listeners;
+	struct flow_sum *sums;
 	struct conversation_queue waiting, changed; /* waiting: by deadline */
 	uint64_t n_conversations, n_seen;
 	struct dgram_key *keys; /* what flow_table_live() returned */
@@ -109,6 +117,12 @@ bool dgram_take_rest(struct flow_table *t, struct conversation *c, uint64_t now_
 void dgram_end_gone(struct flow_table *t, struct flow_end *e);
 void dgram_conversation_gone(struct flow_table *t, struct conversation *c);
 void listeners_free(struct flow_table *t);
+
+/* --- sums.c --- */
+
+/* @r is about to become what @e says. */
+void flow_sum_tcp(struct flow_table *t, const struct flow_end *e, const struct rec_tcp *r);
+void flow_sums_free(struct flow_table *t);
 
 /* splitmix64's finalizer: spreads the bits of a number. */
 static inline uint64_t mix64(uint64_t x)

@@ -173,7 +173,9 @@ static void tcp_end_where(struct flow_end *e, const struct rec_tcp *r)
 
 static void tcp_end_fill(struct flow_table *t, struct flow_end *e, const struct rec_tcp *r)
 {
+	flow_sum_tcp(t, e, r);
 	tcp_end_where(e, r);
+	e->retransmitted_bytes = r->retransmitted_bytes;
 	e->ts_ns = r->h.ts_ns;
 	e->start_ns = r->start_ns;
 	e->connect_ns = r->connect_ns;

@@ -33,6 +33,9 @@ static const char *const refused_programs[] = { "dgram_refused", NULL };
 static const char *const refused_functions[] = { "dgram_unqueued", NULL };
 static const char *const process_programs[] = { "cgroup_made", "cgroup_removed", NULL };
 
+static const char *const l3_programs[] = { "l3_egress", "l3_ingress", NULL };
+static const char *const device_programs[] = { "device_tx", "device_rx", NULL };
+
 #define RECORD(type) (1U << (type))
 
 /* Nothing works without the first FIRST_OPTIONAL, unless a user wants it so. */
@@ -70,6 +73,13 @@ const struct probe_info probe_table[] = {
 	  .programs = process_programs,
 	  .records = RECORD(REC_CGROUP),
 	  .by_default = true },
+	{ .name = "l3",
+	  .gives = "packets and bytes of every cgroup, TCP, raw sockets and all of ICMP included",
+	  .programs = l3_programs,
+	  .needs_cgroup = true },
+	{ .name = "device",
+	  .gives = "packets and bytes of every device",
+	  .programs = device_programs },
 	{ NULL },
 };
 
@@ -178,13 +188,15 @@ static int probes_configure(const struct probes *p, const struct probe_options *
 	skel->rodata->tcp_on = probe_named_is_there(p, "tcp");
 	skel->rodata->dgram_on = probe_named_is_there(p, "dgram");
 	skel->rodata->sock_on = probe_named_is_there(p, "sock");
+	if (!probe_named_is_there(p, "l3") && !probe_named_is_there(p, "device"))
+		err = bpf_map__set_max_entries(skel->maps.layers, 1);
 	process_probe_configure(skel, btf, o->no_args);
 	/* A copy is only made where sockets can't be read in place: see compat.bpf.h. */
 	if (btf && btf__find_by_name_kind(btf, "bpf_rdonly_cast", BTF_KIND_FUNC) > 0)
 		bpf_map__set_autocreate(skel->maps.tcp_sock_room, false);
 	if (o->dgram_idle_ns)
 		skel->rodata->dgram_idle_ns = o->dgram_idle_ns;
-	if (o->ring_bytes)
+	if (!err && o->ring_bytes)
 		err = bpf_map__set_max_entries(skel->maps.ring, o->ring_bytes);
 	skel->rodata->emit_wake_bytes = bpf_map__max_entries(skel->maps.ring) / 4;
 	if (!err && o->max_sockets)
@@ -712,6 +724,59 @@ size_t probes_states(const struct probes *p, struct probe_state *ret, size_t max
 		probes_add_contribution(p, figures, &ret[i]);
 	}
 	return N_PROBES;
+}
+
+/* Each key of the map: to @ret its sum over the CPUs; with @gone, only of those, taken out. */
+static int layers_read(int fd, struct layer_counts *values, int n_cpus,
+		       bool (*gone)(void *arg, uint64_t netns_cookie), void *arg,
+		       struct layer_rows *ret)
+{
+	struct layer_key key, *previous = NULL, next;
+	int err = 0;
+
+	while (!err && !bpf_map_get_next_key(fd, previous, &next)) {
+		struct layer_row row = { .key = next };
+		bool wanted = !gone || gone(arg, next.netns_cookie);
+
+		/* The key that was taken is no place to go on from: the one before it is. */
+		if (!wanted || !gone) {
+			key = next;
+			previous = &key;
+		}
+		if (!wanted || (gone ? bpf_map_lookup_and_delete_elem(fd, &next, values)
+				     : bpf_map_lookup_elem(fd, &next, values)))
+			continue;
+		for (int cpu = 0; cpu < n_cpus; cpu++)
+			layer_counts_add(&row.n, &values[cpu]);
+		err = layer_rows_add(ret, &row);
+	}
+	return err;
+}
+
+static int probes_read_layers(const struct probes *p,
+			      bool (*gone)(void *arg, uint64_t netns_cookie), void *arg,
+			      struct layer_rows *ret)
+{
+	int n_cpus = libbpf_num_possible_cpus();
+	struct layer_counts *values = calloc(n_cpus > 0 ? (size_t)n_cpus : 1, sizeof(*values));
+	int err = -ENOMEM;
+
+	if (values)
+		err = layers_read(bpf_map__fd(p->skel->maps.layers), values, n_cpus, gone, arg,
+				  ret);
+	free(values);
+	return err;
+}
+
+int probes_layers(const struct probes *p, struct layer_rows *ret)
+{
+	return probes_read_layers(p, NULL, NULL, ret);
+}
+
+int probes_take_layers(struct probes *p, bool (*gone)(void *arg, uint64_t netns_cookie), void *arg,
+		       struct layer_rows *ret)
+{
+	return probes_read_layers(p, gone, arg, ret);
 }
 
 /* The kernel's own figure for a map, from its descriptor. */

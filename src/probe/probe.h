@@ -10,6 +10,7 @@
 #include "abi/figure.h"
 #include "abi/record.h"
 #include "base/err.h"
+#include "model/layer.h"
 
 /*
  * Facts from the kernel: loads and attaches the probes, and hands every record out of the ring to
@@ -105,6 +106,12 @@ void probes_lost(const struct probes *p, uint64_t ret_lost[N_LOST_REASONS]);
 const char *probe_figure_name(const char *probe, enum figure i);
 /* "ring_full", ... */
 const char *lost_reason_name(enum lost_reason reason);
+
+/* Append what the probes counted by layer. -ENOMEM. */
+int probes_layers(const struct probes *p, struct layer_rows *ret);
+/* The same of those namespaces that are @gone, which are forgotten here. */
+int probes_take_layers(struct probes *p, bool (*gone)(void *arg, uint64_t netns_cookie), void *arg,
+		       struct layer_rows *ret);
 
 /* Fill up to @max states, return how many there are. */
 size_t probes_states(const struct probes *p, struct probe_state *ret, size_t max);

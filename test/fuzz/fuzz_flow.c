@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // FUZZ-SOURCES: src/flow/table.c src/flow/tcp.c src/flow/dgram.c src/flow/conversation.c
+// FUZZ-SOURCES: src/flow/sums.c src/model/layer.c
 // FUZZ-SOURCES: src/model/event.c src/model/endpoint.c src/model/process.c
 #include <errno.h>
 #include <netinet/in.h>

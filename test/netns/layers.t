@@ -170,8 +170,21 @@ def new_cgroup_counted(watch, there):
         return False
 
 
+def counted_by(layer):
+    """Is a raw socket's packet, which no other probe looks at, counted at that layer?"""
+    def shows(watch, there):
+        raw = "import socket, sys\ns = socket.socket(socket.AF_INET, socket.SOCK_RAW, 253)\n" \
+              "s.sendto(bytes(100), (sys.argv[1], 0))\n"
+        bed().a.ns.run(sys.executable, "-c", raw, bed().b.ip4)
+        return any(get(row, "netns.cookie") == bed().a.ns.cookie and row["layer"] == layer
+                   and row["class"] == "other_ip" and row["direction"] == "sent"
+                   for row in watch.agent.status()["layers"]["places"])
+    return shows
+
+
 SHOWS = {"tcp": tcp_close, "io": worker_named, "dgram": udp_flow, "sock": binder_named,
-         "refused": refusals_counted, "process": new_cgroup_counted}
+         "refused": refusals_counted, "process": new_cgroup_counted, "l3": counted_by("l3"),
+         "device": counted_by("device")}
 NEEDS = {"io": "tcp", "sock": "dgram", "refused": "dgram"}  # shown by what that probe tells
 
 

@@ -4,6 +4,7 @@
 
 #include "abi/dgram.h"
 #include "abi/figure.h"
+#include "abi/layer.h"
 #include "abi/record.h"
 
 const volatile __u32 emit_wake_bytes = 1 << 20;
@@ -27,6 +28,14 @@ struct {
 	__type(key, __u32);
 	__type(value, __u64);
 } figures SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_HASH);
+	__uint(max_entries, LAYERS_MAX);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct layer_key);
+	__type(value, struct layer_counts);
+} layers SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);

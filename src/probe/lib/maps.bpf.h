@@ -7,6 +7,7 @@
 
 #include "abi/dgram.h"
 #include "abi/figure.h"
+#include "abi/layer.h"
 #include "abi/record.h"
 
 /* Maps that all probes share; defined in maps.bpf.c, joined by the BPF linker. */
@@ -32,6 +33,15 @@ extern struct {
 	__type(key, __u32);
 	__type(value, __u64);
 } figures SEC(".maps");
+
+/* Packets and bytes by layer; what finds no room is counted as lost. */
+extern struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_HASH);
+	__uint(max_entries, LAYERS_MAX);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct layer_key);
+	__type(value, struct layer_counts);
+} layers SEC(".maps");
 
 /* The keys of a sweep: see struct sweep_args. */
 extern struct {

@@ -163,6 +163,7 @@ static __always_inline void tcp_read_counters(struct rec_tcp *r, const struct tc
 	r->segs_out = tp->segs_out;
 	r->segs_in = tp->segs_in;
 	r->retransmits = tp->total_retrans;
+	r->retransmitted_bytes = tp->bytes_retrans;
 	r->srtt_us = tp->srtt_us >> 3;
 	r->min_rtt_us = r->srtt_us && min_rtt != 0xffffffffu ? min_rtt : 0;
 	tcp_read_backlog(r, tp, state);
