@@ -90,7 +90,7 @@ enum { SWEEP_KEYS_MAX = 1024, SWEEP_GONE = 1 };
 
 struct sweep_args {
 	__u32 n;
-	__u32 reserved;
+	__u32 idle_ms; /* a flow without a datagram for so long is over */
 };
 
 _Static_assert(sizeof(struct dgram_key) == 48, "struct dgram_key");

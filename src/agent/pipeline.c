@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/idle.h"
 #include "base/base.h"
 #include "discover/registry.h"
 #include "sys/clock.h"
@@ -13,9 +14,12 @@
 enum {
 	DRAIN_NS = 20 * 1000000, /* from one emptying of the ring to the next */
 	SWEEP_DRAINS = 50,	 /* so many are a second */
+	CROWDED_DRAINS = 5,	 /* from one sweep to the next while there is little room */
 	TIMER_SLACK_NS = 2000000,
 	HEAP_SLACK = 2 << 20,
 };
+
+#define DEFAULT_DGRAM_IDLE_NS (60 * NS_PER_SEC)
 
 struct pipeline {
 	struct netns_registry *netns;
@@ -28,6 +32,7 @@ struct pipeline {
 	uint64_t lost[N_LOST_REASONS]; /* what was told of */
 	struct layer_rows gone;	       /* layers' figures of namespaces that died */
 	uint64_t n_died;	       /* namespaces, when those were looked for */
+	uint64_t dgram_idle_ns;
 	unsigned int n_until_sweep;
 	uint64_t sweep_start_ns; /* CLOCK_MONOTONIC */
 	bool adopted;
@@ -186,6 +191,14 @@ static void pipeline_bury_layers(struct pipeline *p)
 	layer_rows_fini(&gone);
 }
 
+static size_t pipeline_dgram_flows(const struct pipeline *p)
+{
+	struct flow_usage usage;
+
+	flow_table_usage(p->flows, &usage);
+	return usage.dgram_ends;
+}
+
 /*
  * Look at what is open for updates, and forget what is gone; after losses also look for what is
  * open and not known here.
@@ -193,17 +206,20 @@ static void pipeline_bury_layers(struct pipeline *p)
 static void pipeline_sweep(struct pipeline *p)
 {
 	uint64_t start_ns = clock_ns(CLOCK_MONOTONIC);
-	const struct dgram_key *keys;
+	struct probe_sweep sweep;
+	uint64_t young_ns;
 	bool lost;
-	size_t n;
 
 	p->sweep_start_ns = start_ns;
 	flow_table_set_clock(p->flows, realtime_offset_ns());
 	lost = pipeline_tell_lost(p);
-	n = flow_table_live(p->flows, start_ns - (lost ? 0 : NS_PER_SEC / 2), &keys);
-	probes_sweep(p->probes, keys, n, pipeline_gone, p);
+	sweep.dgram_idle_ns = idle_in_room(p->dgram_idle_ns, pipeline_dgram_flows(p),
+					   probes_dgram_room(p->probes));
+	young_ns = sweep.dgram_idle_ns < NS_PER_SEC / 2 ? sweep.dgram_idle_ns : NS_PER_SEC / 2;
+	sweep.n = flow_table_live(p->flows, start_ns - (lost ? 0 : young_ns), &sweep.keys);
+	probes_sweep(p->probes, &sweep, pipeline_gone, p);
 	if (lost)
-		probes_sweep_all(p->probes);
+		probes_sweep_all(p->probes, sweep.dgram_idle_ns);
 	flow_table_swept(p->flows);
 	process_table_expire(p->processes, start_ns);
 	pipeline_bury_layers(p);
@@ -216,8 +232,18 @@ static void pipeline_adopt(struct pipeline *p)
 {
 	p->adopted = true;
 	probes_adopt(p->probes, NULL);
-	probes_sweep_all(p->probes);
+	probes_sweep_all(p->probes, p->dgram_idle_ns);
 	flow_table_swept(p->flows);
+}
+
+/* The time for a sweep has come, or little room is left. */
+static bool pipeline_must_sweep(struct pipeline *p)
+{
+	if (!p->n_until_sweep)
+		return true;
+	p->n_until_sweep--;
+	return p->n_until_sweep <= SWEEP_DRAINS - CROWDED_DRAINS &&
+	       idle_is_crowded(pipeline_dgram_flows(p), probes_dgram_room(p->probes));
 }
 
 static int pipeline_on_timer(sd_event_source *source, uint64_t usec, void *arg)
@@ -228,7 +254,7 @@ static int pipeline_on_timer(sd_event_source *source, uint64_t usec, void *arg)
 	pipeline_drain(p);
 	if (!p->adopted)
 		pipeline_adopt(p);
-	if (!p->n_until_sweep--) {
+	if (pipeline_must_sweep(p)) {
 		p->n_until_sweep = SWEEP_DRAINS;
 		pipeline_sweep(p);
 	}
@@ -257,7 +283,6 @@ static int pipeline_open_probes(struct pipeline *p, const struct pipeline_option
 	struct probe_options options = { .with = o->with,
 					 .without = o->without,
 					 .no_args = o->no_args,
-					 .dgram_idle_ns = o->dgram_idle_ns,
 					 .ring_bytes = (uint32_t)o->ring_bytes,
 					 .max_sockets = (uint32_t)o->max_sockets,
 					 .record = pipeline_record,
@@ -311,6 +336,7 @@ int pipeline_open(sd_event *loop, const struct pipeline_options *options, struct
 	if (!p)
 		return err_set(e, ENOMEM, "out of memory");
 	p->status.started_ns = clock_ns(CLOCK_REALTIME);
+	p->dgram_idle_ns = options->dgram_idle_ns ?: DEFAULT_DGRAM_IDLE_NS;
 	/* Conversations come and go: give memory back, and fetch it anew, in large pieces only. */
 	mallopt(M_TRIM_THRESHOLD, HEAP_SLACK);
 	mallopt(M_TOP_PAD, HEAP_SLACK / 4);

@@ -454,6 +454,7 @@ int flow_table_record(struct flow_table *t, const struct rec_hdr *rec, size_t si
 void flow_table_usage(const struct flow_table *t, struct flow_usage *ret)
 {
 	*ret = (struct flow_usage){ .ends = n_ends(t),
+				    .dgram_ends = HASH_COUNT(t->dgram_ends),
 				    .conversations = t->n_conversations,
 				    .seen = t->n_seen };
 	ret->bytes = ret->ends * sizeof(struct flow_end) +

@@ -38,6 +38,7 @@ struct flow_resolver {
 
 struct flow_usage {
 	uint64_t ends, conversations; /* held now */
+	uint64_t dgram_ends;	      /* of the ends: of datagrams */
 	uint64_t seen;		      /* conversations since the start */
 	uint64_t bytes;		      /* that the held ones take */
 };

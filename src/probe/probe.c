@@ -13,6 +13,7 @@
 #include <bpf/btf.h>
 #include <bpf/libbpf.h>
 
+#include "base/base.h"
 #include "probe/hooks.h"
 #include "probe/process/process.h"
 #include "probes.skel.h"
@@ -194,8 +195,6 @@ static int probes_configure(const struct probes *p, const struct probe_options *
 	/* A copy is only made where sockets can't be read in place: see compat.bpf.h. */
 	if (btf && btf__find_by_name_kind(btf, "bpf_rdonly_cast", BTF_KIND_FUNC) > 0)
 		bpf_map__set_autocreate(skel->maps.tcp_sock_room, false);
-	if (o->dgram_idle_ns)
-		skel->rodata->dgram_idle_ns = o->dgram_idle_ns;
 	if (!err && o->ring_bytes)
 		err = bpf_map__set_max_entries(skel->maps.ring, o->ring_bytes);
 	skel->rodata->emit_wake_bytes = bpf_map__max_entries(skel->maps.ring) / 4;
@@ -572,17 +571,24 @@ static int probes_call(struct bpf_program *prog, void *args, size_t size)
 	return bpf_prog_test_run_opts(bpf_program__fd(prog), &opts) ? -errno : (int)opts.retval;
 }
 
-/* Of up to SWEEP_KEYS_MAX @keys those of one protocol family to the program that looks at them. */
-static int probes_sweep_some(struct probes *p, const struct dgram_key *keys, size_t n, bool tcp,
+static struct sweep_args sweep_args_of(uint64_t dgram_idle_ns)
+{
+	uint64_t ms = dgram_idle_ns / NS_PER_MS;
+
+	return (struct sweep_args){ .idle_ms = ms < UINT32_MAX ? (uint32_t)ms : UINT32_MAX };
+}
+
+/* Of up to SWEEP_KEYS_MAX keys those of one protocol family to the program that looks at them. */
+static int probes_sweep_some(struct probes *p, const struct probe_sweep *some, bool tcp,
 			     gone_fn gone, void *arg)
 {
 	struct bpf_program *prog = tcp ? p->skel->progs.tcp_sweep : p->skel->progs.dgram_sweep;
-	struct sweep_args args = { 0 };
+	struct sweep_args args = sweep_args_of(some->dgram_idle_ns);
 	int err;
 
-	for (size_t i = 0; i < n; i++)
-		if ((keys[i].proto == IPPROTO_TCP) == tcp)
-			p->sweep_keys[args.n++] = keys[i];
+	for (size_t i = 0; i < some->n; i++)
+		if ((some->keys[i].proto == IPPROTO_TCP) == tcp)
+			p->sweep_keys[args.n++] = some->keys[i];
 	if (!args.n)
 		return 0;
 	err = probes_call(prog, &args, sizeof(args));
@@ -598,32 +604,39 @@ static int probes_sweep_some(struct probes *p, const struct dgram_key *keys, siz
 	return err;
 }
 
-int probes_sweep(struct probes *p, const struct dgram_key *keys, size_t n, gone_fn gone, void *arg)
+int probes_sweep(struct probes *p, const struct probe_sweep *sweep, gone_fn gone, void *arg)
 {
+	struct probe_sweep some = *sweep;
+	size_t rest = sweep->n;
 	int err = 0;
 
-	while (n && err >= 0) {
-		size_t some = n < SWEEP_KEYS_MAX ? n : SWEEP_KEYS_MAX;
-
-		err = probes_sweep_some(p, keys, some, true, gone, arg);
+	while (rest && err >= 0) {
+		some.n = rest < SWEEP_KEYS_MAX ? rest : SWEEP_KEYS_MAX;
+		err = probes_sweep_some(p, &some, true, gone, arg);
 		if (err >= 0)
-			err = probes_sweep_some(p, keys, some, false, gone, arg);
-		keys += some;
-		n -= some;
+			err = probes_sweep_some(p, &some, false, gone, arg);
+		some.keys += some.n;
+		rest -= some.n;
 	}
 	return err < 0 ? err : 0;
 }
 
-int probes_sweep_all(struct probes *p)
+int probes_sweep_all(struct probes *p, uint64_t dgram_idle_ns)
 {
+	struct sweep_args args = sweep_args_of(dgram_idle_ns);
 	int more_tcp, more_dgram;
 
 	do {
 		more_tcp = probes_call(p->skel->progs.tcp_sweep_all, NULL, 0);
-		more_dgram = probes_call(p->skel->progs.dgram_sweep_all, NULL, 0);
+		more_dgram = probes_call(p->skel->progs.dgram_sweep_all, &args, sizeof(args));
 		probes_drain(p);
 	} while (more_tcp > 0 || more_dgram > 0);
 	return more_tcp < 0 ? more_tcp : more_dgram;
+}
+
+size_t probes_dgram_room(const struct probes *p)
+{
+	return bpf_map__max_entries(p->skel->maps.dgram_flows);
 }
 
 int probes_take_dgram(struct probes *p, const struct dgram_key *key, uint64_t max_rx_packets,

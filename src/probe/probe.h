@@ -41,7 +41,6 @@ const char *probe_name(size_t i);
 struct probe_options {
 	uint32_t with, without; /* probes, bits by row: those by default and with, but without */
 	bool no_args;		/* leave processes' arguments alone */
-	uint64_t dgram_idle_ns; /* 0: the default, 60 s */
 	uint32_t ring_bytes;	/* power of two and pages; 0: the default, 4 MiB */
 	uint32_t max_sockets;	/* TCP, half as many UDP flows; 0: the default, 131072 */
 	record_fn record;
@@ -84,14 +83,24 @@ int probes_fd(const struct probes *p);
 /* Told of one that the kernel side does not know. */
 typedef void (*gone_fn)(void *arg, const struct dgram_key *key);
 
+/* What to sweep. */
+struct probe_sweep {
+	const struct dgram_key *keys; /* sockets and flows */
+	size_t n;
+	uint64_t dgram_idle_ns; /* a datagram flow is over after so long without a datagram */
+};
+
 /*
- * Have the kernel side emit updates of what changed among the @n sockets and flows @keys, and end
- * what is idle; the records are handed over before this returns. What it did not know is told to
- * @gone, after all records that were emitted until then. 0 or -errno.
+ * Have the kernel side emit updates of what changed among these, and end what is idle; the records
+ * are handed over before this returns. What it did not know is told to @gone, after all records
+ * that were emitted until then. 0 or -errno.
  */
-int probes_sweep(struct probes *p, const struct dgram_key *keys, size_t n, gone_fn gone, void *arg);
+int probes_sweep(struct probes *p, const struct probe_sweep *sweep, gone_fn gone, void *arg);
 /* The same among all that the kernel side knows: costs by the size of its maps. */
-int probes_sweep_all(struct probes *p);
+int probes_sweep_all(struct probes *p, uint64_t dgram_idle_ns);
+
+/* So many datagram flows find room in the kernel's map. */
+size_t probes_dgram_room(const struct probes *p);
 
 /*
  * Take a datagram flow out of the kernel's map, with its last figures. -ENOENT: not there. -EAGAIN:

@@ -51,7 +51,7 @@ struct report {
 static struct {
 	struct report *reports;
 	size_t n, room;
-	uint64_t n_lines, n_opens, lost, conversations;
+	uint64_t n_lines, n_opens, n_ends, lost, conversations; /* ends: that opened */
 	struct {
 		char reason[REASON_LEN];
 		uint64_t n;
@@ -114,6 +114,15 @@ static void take_close(const char *line, const char *end)
 	told.reports[told.n++] = r;
 }
 
+static void take_open(const char *line, const char *end)
+{
+	const char *seen = behind(line, end, "\"seen_by\":[");
+
+	told.n_opens++;
+	if (seen)
+		told.n_ends += 1 + (seen[strcspn(seen, ",]")] == ',');
+}
+
 static void take_lost(const char *line, const char *end)
 {
 	uint64_t n = number_behind(line, end, "\"records\":");
@@ -140,7 +149,7 @@ static void take_line(const char *line, const char *end)
 		fflush(stdout);
 	}
 	if (behind(line, head, "\"action\":\"open\""))
-		told.n_opens++;
+		take_open(line, end);
 	else if (behind(line, head, "\"action\":\"close\""))
 		take_close(line, end);
 	else if (behind(line, head, "\"nslens.lost\""))
@@ -329,9 +338,9 @@ int main(int argc, char **argv)
 	take_all();
 	qsort(told.reports, told.n, sizeof(*told.reports), report_compare);
 	judge_ledgers(argv[1]);
-	printf("{\"event\":\"end\",\"lines\":%lu,\"opens\":%lu,\"closes\":%zu,"
+	printf("{\"event\":\"end\",\"lines\":%lu,\"opens\":%lu,\"ends\":%lu,\"closes\":%zu,"
 	       "\"conversations\":%lu,\"lost\":%lu,\"losses\":{",
-	       told.n_lines, told.n_opens, told.n, told.conversations, told.lost);
+	       told.n_lines, told.n_opens, told.n_ends, told.n, told.conversations, told.lost);
 	for (size_t i = 0; i < told.n_losses; i++)
 		printf("%s\"%s\":%lu", i ? "," : "", told.losses[i].reason, told.losses[i].n);
 	puts("}}");

@@ -19,8 +19,7 @@
 
 enum { PASS = 1 };
 
-/* A flow without a datagram for so long is forgotten. */
-const volatile __u64 dgram_idle_ns = 60000000000ULL;
+#define NS_PER_MS 1000000ULL
 
 /* What is known of a datagram socket; by its cookie, from bind() or first use to close. */
 struct dgram_sock {
@@ -579,14 +578,15 @@ static __always_inline void dgram_emit_update(const struct dgram_key *key, struc
 		emit_submit(r);
 }
 
-static __always_inline void dgram_sweep_flow(const struct dgram_key *k, struct dgram_flow *f)
+static __always_inline void dgram_sweep_flow(const struct dgram_key *k, struct dgram_flow *f,
+					     __u32 idle_ms)
 {
 	struct dgram_key key = *k;
 	struct dgram_sock *s = bpf_map_lookup_elem(&dgram_socks, &key.cookie);
 
 	if (!f->last_ns)
 		return; /* being made */
-	if (bpf_ktime_get_ns() - f->last_ns <= dgram_idle_ns) {
+	if (bpf_ktime_get_ns() - f->last_ns <= idle_ms * NS_PER_MS) {
 		if (!dgram_counts_equal(&f->n, &f->reported))
 			dgram_emit_update(&key, f, s);
 		return;
@@ -605,21 +605,21 @@ static long dgram_sweep_one(void *map, struct dgram_key *key, struct dgram_flow 
 		args->n = 1;
 		return 1;
 	}
-	dgram_sweep_flow(key, f);
+	dgram_sweep_flow(key, f, args->idle_ms);
 	return 0;
 }
 
 /* All of them. Returns 1 if it stopped for lack of room in the ring: to be called again. */
 SEC("syscall")
-int dgram_sweep_all(void *ctx)
+int dgram_sweep_all(struct sweep_args *args)
 {
-	struct sweep_args stopped = {};
+	struct sweep_args stopped = { .idle_ms = args->idle_ms };
 
 	bpf_for_each_map_elem(&dgram_flows, dgram_sweep_one, &stopped, 0);
 	return stopped.n;
 }
 
-static long dgram_sweep_key(__u32 i, void *ctx)
+static long dgram_sweep_key(__u32 i, const __u32 *idle_ms)
 {
 	struct dgram_key *key = bpf_map_lookup_elem(&sweep_keys, &i);
 	struct dgram_flow *f = key ? bpf_map_lookup_elem(&dgram_flows, key) : NULL;
@@ -627,7 +627,7 @@ static long dgram_sweep_key(__u32 i, void *ctx)
 	if (!key)
 		return 1;
 	if (f)
-		dgram_sweep_flow(key, f);
+		dgram_sweep_flow(key, f, *idle_ms);
 	else
 		key->reserved = SWEEP_GONE;
 	return 0;
@@ -637,7 +637,9 @@ static long dgram_sweep_key(__u32 i, void *ctx)
 SEC("syscall")
 int dgram_sweep(struct sweep_args *args)
 {
-	bpf_loop(args->n, dgram_sweep_key, NULL, 0);
+	__u32 idle_ms = args->idle_ms;
+
+	bpf_loop(args->n, dgram_sweep_key, &idle_ms, 0);
 	return 0;
 }
 
