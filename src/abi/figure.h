@@ -6,9 +6,12 @@
  * What a probe contributes beside records: one counter each; indexes the figures map.
  * X(symbol, probe, name), the probe and the name as status shows them.
  */
-#define FIGURES(X)                      \
-	X(BINDS, "sock", "binds")       \
-	X(CONNECTS, "sock", "connects") \
+#define FIGURES(X)                                       \
+	X(BINDS, "sock", "binds")                        \
+	X(CONNECTS, "sock", "connects")                  \
+	X(RTT_SOCKETS, "sockops", "sockets")             \
+	X(RTT_SAMPLES, "sockops", "rtt_samples")         \
+	X(RETRANSMISSIONS, "sockops", "retransmissions") \
 	X(REFUSED_DATAGRAMS, "refused", "datagrams")
 
 enum figure {

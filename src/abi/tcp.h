@@ -68,7 +68,7 @@ struct rec_tcp {
 	__u32 segs_out, segs_in;
 	__u32 retransmits;
 	__u32 srtt_us, min_rtt_us; /* 0: unknown */
-	__u32 reserved2;
+	__u32 max_srtt_us;	   /* what srtt_us was at most; 0: not watched */
 	__u64 retransmitted_bytes; /* bytes_retrans: payload that was sent again */
 };
 

@@ -210,6 +210,10 @@ static void event_rtt(const struct conversation *c, unsigned int speak, struct f
 		f->has |= FLOW_HAS_RTT;
 		f->srtt_ns = e->srtt_us * 1000ULL;
 	}
+	if (e->max_srtt_us) {
+		f->has |= FLOW_HAS_MAX_SRTT;
+		f->max_srtt_ns = e->max_srtt_us * 1000ULL;
+	}
 	if (e->min_rtt_us) {
 		f->has |= FLOW_HAS_MIN_RTT;
 		f->min_rtt_ns = e->min_rtt_us * 1000ULL;

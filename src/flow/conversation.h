@@ -45,7 +45,7 @@ struct flow_end {
 	struct flow_asked *asked; /* NULL: what was reached, as far as known here */
 	uint32_t netns_inode, ifindex;
 	uint32_t unsent_bytes, unread_bytes;
-	uint32_t retransmits, srtt_us, min_rtt_us;
+	uint32_t retransmits, srtt_us, min_rtt_us, max_srtt_us;
 	uint32_t fingerprint;
 	char device[16];
 	uint8_t side;	    /* enum flow_which */

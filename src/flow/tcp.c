@@ -188,6 +188,9 @@ static void tcp_end_fill(struct flow_table *t, struct flow_end *e, const struct 
 	e->retransmits = r->retransmits;
 	e->srtt_us = r->srtt_us;
 	e->min_rtt_us = r->min_rtt_us;
+	/* The samples are one a round trip, of what it was before. */
+	e->max_srtt_us = r->max_srtt_us && r->srtt_us > r->max_srtt_us ? r->srtt_us
+								       : r->max_srtt_us;
 	e->adopted = r->flags & TCP_F_ADOPTED;
 	e->accepted = r->flags & TCP_F_ACCEPTED;
 	e->reason = tcp_reason(r->end_reason);

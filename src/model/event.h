@@ -74,6 +74,7 @@ enum flow_has {
 	FLOW_HAS_CONNECT = 1 << 2,     /* connect_ns */
 	FLOW_HAS_RTT = 1 << 3,	       /* srtt_ns */
 	FLOW_HAS_MIN_RTT = 1 << 4,     /* min_rtt_ns */
+	FLOW_HAS_MAX_SRTT = 1 << 15,   /* max_srtt_ns */
 	FLOW_HAS_RETRANSMITS = 1 << 5, /* retransmits, both local sides summed */
 	FLOW_HAS_ACCEPTED = 1 << 6,    /* accepted; only where the passive side is local */
 	FLOW_SEEN_BY_SOURCE = 1 << 7,
@@ -93,7 +94,7 @@ struct flow_event {
 	unsigned int has;
 	uint64_t id; /* printed as 16 hex digits; the same for all records of a conversation */
 	uint64_t start_ns, end_ns, duration_ns;
-	uint64_t connect_ns, srtt_ns, min_rtt_ns;
+	uint64_t connect_ns, srtt_ns, min_rtt_ns, max_srtt_ns;
 	uint64_t retransmits;
 	uint16_t icmp_id;
 	bool accepted;

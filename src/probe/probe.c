@@ -34,6 +34,7 @@ static const char *const refused_programs[] = { "dgram_refused", NULL };
 static const char *const refused_functions[] = { "dgram_unqueued", NULL };
 static const char *const process_programs[] = { "cgroup_made", "cgroup_removed", NULL };
 
+static const char *const sockops_programs[] = { "sockops_watch", NULL };
 static const char *const l3_programs[] = { "l3_egress", "l3_ingress", NULL };
 static const char *const device_programs[] = { "device_tx", "device_rx", NULL };
 
@@ -74,6 +75,11 @@ const struct probe_info probe_table[] = {
 	  .programs = process_programs,
 	  .records = RECORD(REC_CGROUP),
 	  .by_default = true },
+	{ .name = "sockops",
+	  .gives = "the largest round-trip time of each TCP connection",
+	  .of = "tcp",
+	  .programs = sockops_programs,
+	  .needs_cgroup = true },
 	{ .name = "l3",
 	  .gives = "packets and bytes of every cgroup, TCP, raw sockets and all of ICMP included",
 	  .programs = l3_programs,
@@ -189,7 +195,10 @@ static int probes_configure(const struct probes *p, const struct probe_options *
 	skel->rodata->tcp_on = probe_named_is_there(p, "tcp");
 	skel->rodata->dgram_on = probe_named_is_there(p, "dgram");
 	skel->rodata->sock_on = probe_named_is_there(p, "sock");
-	if (!probe_named_is_there(p, "l3") && !probe_named_is_there(p, "device"))
+	skel->rodata->sockops_on = probe_named_is_there(p, "sockops");
+	if (!skel->rodata->sockops_on)
+		err = bpf_map__set_max_entries(skel->maps.max_rtts, 1);
+	if (!err && !probe_named_is_there(p, "l3") && !probe_named_is_there(p, "device"))
 		err = bpf_map__set_max_entries(skel->maps.layers, 1);
 	process_probe_configure(skel, btf, o->no_args);
 	/* A copy is only made where sockets can't be read in place: see compat.bpf.h. */

@@ -294,6 +294,7 @@ static void add_measures(struct jsonw *j, const struct flow_event *flow)
 		{ FLOW_HAS_CONNECT, "connect_ns", flow->connect_ns },
 		{ FLOW_HAS_RTT, "srtt_ns", flow->srtt_ns },
 		{ FLOW_HAS_MIN_RTT, "min_rtt_ns", flow->min_rtt_ns },
+		{ FLOW_HAS_MAX_SRTT, "max_srtt_ns", flow->max_srtt_ns },
 		{ FLOW_HAS_RETRANSMITS, "retransmits", flow->retransmits },
 	};
 

@@ -182,10 +182,20 @@ def counted_by(layer):
     return shows
 
 
+def largest_rtt(watch, there):
+    client, _server = bed().tcp(client={"send": 30000, "recv": 0})
+    port = get(client, "remote.port")
+    if not watch.seen(on_port(port, "tcp", "close"), True):
+        return False
+    close = watch.all(on_port(port, "tcp", "close"))[-1]
+    largest = get(close, "flow.max_srtt_ns")
+    return largest is not None and check(largest >= get(close, "flow.srtt_ns"), "the largest", close)
+
+
 SHOWS = {"tcp": tcp_close, "io": worker_named, "dgram": udp_flow, "sock": binder_named,
-         "refused": refusals_counted, "process": new_cgroup_counted, "l3": counted_by("l3"),
+         "refused": refusals_counted, "process": new_cgroup_counted, "sockops": largest_rtt, "l3": counted_by("l3"),
          "device": counted_by("device")}
-NEEDS = {"io": "tcp", "sock": "dgram", "refused": "dgram"}  # shown by what that probe tells
+NEEDS = {"io": "tcp", "sockops": "tcp", "sock": "dgram", "refused": "dgram"}  # shown by what that probe tells
 
 
 def check_without(off):

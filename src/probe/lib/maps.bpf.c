@@ -8,7 +8,7 @@
 #include "abi/record.h"
 
 const volatile __u32 emit_wake_bytes = 1 << 20;
-const volatile bool tcp_on = true, dgram_on = true, sock_on = true;
+const volatile bool tcp_on = true, dgram_on = true, sock_on = true, sockops_on = true;
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
@@ -36,6 +36,13 @@ struct {
 	__type(key, struct layer_key);
 	__type(value, struct layer_counts);
 } layers SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 65536);
+	__type(key, __u64);
+	__type(value, __u32);
+} max_rtts SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);

@@ -43,6 +43,14 @@ extern struct {
 	__type(value, struct layer_counts);
 } layers SEC(".maps");
 
+/* The largest smoothed round-trip time of a TCP socket in us, by its cookie, as sockops saw it. */
+extern struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 65536);
+	__type(key, __u64);
+	__type(value, __u32);
+} max_rtts SEC(".maps");
+
 /* The keys of a sweep: see struct sweep_args. */
 extern struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);

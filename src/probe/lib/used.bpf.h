@@ -12,7 +12,7 @@
  */
 
 /* Is the probe of that protocol there? Else its sockets are of no interest. Set by user space. */
-extern const volatile bool tcp_on, dgram_on, sock_on;
+extern const volatile bool tcp_on, dgram_on, sock_on, sockops_on;
 
 /*
  * The current process did I/O on the socket, in its own context. 1: a TCP connection that is not

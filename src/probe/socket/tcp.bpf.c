@@ -238,6 +238,7 @@ static __always_inline struct rec_tcp *tcp_record(const struct tcp_sock *tp, __u
 	bool kept = action == TCP_ACT_UPDATE || action == TCP_ACT_LISTEN ||
 		    conn->flags & TCP_F_UNSENT;
 	struct rec_tcp *r = tcp_reserve(cookie, conn);
+	__u32 *max_us;
 
 	if (!r)
 		return NULL;
@@ -248,7 +249,8 @@ static __always_inline struct rec_tcp *tcp_record(const struct tcp_sock *tp, __u
 	r->end_reason = 0;
 	r->flags = conn->flags;
 	r->reserved = 0;
-	r->reserved2 = 0;
+	max_us = sockops_on ? bpf_map_lookup_elem(&max_rtts, &cookie) : NULL;
+	r->max_srtt_us = max_us ? *max_us : 0;
 	r->tx_isn = conn->tx_isn;
 	r->rx_isn = conn->rx_isn;
 	r->opener = conn->opener;
