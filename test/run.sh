@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # Run the rungs of the tests, or those named: run.sh [check|unit|fuzz|prog|netns|vm]...
 # Every test is an executable that speaks TAP. check, unit and fuzz run side by side; prog and netns
-# share the kernel's state and run behind them, one at a time; then vm's, which have kernels of their
-# own, side by side. Closes with Result: PASS or FAIL.
+# share the kernel's state and run behind them, one at a time; then vm's, which boot kernels of their
+# own, one at a time too. Closes with Result: PASS or FAIL.
 # B: the folder of the build. JOBS: how many side by side. TEST_SECONDS: when a test file is hung.
 set -eu
 cd "$(dirname "$0")/.."
@@ -27,7 +27,7 @@ tests_of() {
 	done
 }
 
-[ $# -gt 0 ] || set -- check unit fuzz prog netns
+[ $# -gt 0 ] || set -- check unit fuzz prog netns vm
 list=
 for rung in "$@"; do
 	tests=$(tests_of "$rung")
@@ -45,8 +45,7 @@ exec perl -MTAP::Harness -e '
 		jobs => $jobs, timer => 1, color => -t STDOUT, failures => 1, comments => 1,
 		exec => ["timeout", "-k", 10, $seconds],
 		rules => { seq => [ { par => [ "test/check/*", "$build/test/unit/*", "test/fuzz/*" ] },
-				    { seq => [ "$build/test/prog/*", "test/netns/*" ] },
-				    { par => "test/vm/*" } ] },
+				    { seq => [ "$build/test/prog/*", "test/netns/*", "test/vm/*" ] } ] },
 	});
 	exit !$harness->runtests(@tests)->all_passed;
 ' "${JOBS:-$(nproc)}" "${TEST_SECONDS:-600}" "$B" $list

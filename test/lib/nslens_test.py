@@ -7,7 +7,8 @@ observers) is taken down when the test ends, what @once functions create when th
 failure and on signals.
 
 Nothing here sleeps to let something happen: wait_for() polls a condition with a deadline.
-NSLENS_FACTOR (default 1) multiplies every deadline, and volume(n) where a test asks for it.
+NSLENS_FACTOR (default 1) says how much slower this machine is: every deadline is multiplied by it, and
+volume(n) divides by it.
 NSLENS_SECONDS makes storms blow for so long, at full size; without it they are short and small.
 """
 import atexit
@@ -166,8 +167,8 @@ atexit.register(lambda: (_clean(_test_cleanups or []), _clean(_file_cleanups)))
 # --- waiting --------------------
 
 def volume(n):
-    """How many of something, scaled."""
-    return max(1, int(n * FACTOR))
+    """How many of something: what takes long here is done less often, but at least once."""
+    return max(1, int(n / FACTOR))
 
 
 def wait_for(predicate, seconds, what="the condition"):

@@ -197,21 +197,41 @@ def nsid_of(path):
     return struct.unpack_from("=HHi", reply, 20)[2]
 
 
+CLONE_NEWNET = 0x40000000
+
+
 class Deaths:
-    """The kernel's own word that a namespace left its list: RTM_DELNSID."""
+    """The kernel's own word that a namespace left its list: RTM_DELNSID. Said in a namespace apart, for an id there:
+    nslens doesn't hear it, and need not have given the namespace an id."""
 
     def __init__(self):
-        self.socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE)
+        home = os.open("/proc/self/ns/net", os.O_RDONLY)
+        same(libc.unshare(CLONE_NEWNET), 0, "unshare")
+        try:
+            self.socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE)
+        finally:
+            same(libc.setns(home, CLONE_NEWNET), 0, "setns")
+            os.close(home)
         cleanup(self.socket.close)
         self.socket.bind((0, 1 << 27))     # RTNLGRP_NSID, 28, as a bit
         self.socket.settimeout(10 * FACTOR)
 
-    def wait(self):
-        """The time at which the next one is told, in ns of CLOCK_REALTIME."""
+    def _until(self, kind):
         while True:
             data = self.socket.recv(65536)
-            if struct.unpack_from("=IH", data)[1] == 89:       # RTM_DELNSID
-                return time.time_ns()
+            if struct.unpack_from("=IH", data)[1] == kind:
+                return data
+
+    def follow(self, pid):
+        """Give the namespace of process @pid an id: RTM_NEWNSID with NETNSA_PID and NETNSA_NSID."""
+        self.socket.send(struct.pack("=IHHII4xHHIHHi", 36, 88, 5, 1, 0, 8, 2, pid, 8, 1, -1))
+        same(struct.unpack_from("=i", self._until(2), 16)[0], 0, "answer of the kernel")
+
+    def wait(self):
+        """The time at which the next one is told, in ns of CLOCK_REALTIME."""
+        self._until(89)     # RTM_DELNSID
+        return time.time_ns()
+
 
 
 @test("the initial namespace is the first, and held by the kernel")
@@ -309,6 +329,7 @@ def _():
         arrival, line = watch.wait("born", ns["cookie"])
         births_ms.append((arrival - ns["born_ns"]) / 1e6)
         same(line["netns"]["inode"], ns["inode"], "the inode of the born")
+        deaths.follow(holder.process.pid)
         holder.go()
         left_ns = deaths.wait()
         arrival, line = watch.wait("died", ns["cookie"])

@@ -89,8 +89,11 @@ def ss_end(text):
 
 
 def ss_sockets(namespace):
+    """Raw ones are asked for apart, without a name of their kind, which differs with where ss has them from."""
+    lines = namespace.run("ss", "-H", "-tuanOp").stdout.splitlines()
+    lines += ["raw " + line for line in namespace.run("ss", "-H", "-wanOp").stdout.splitlines()]
     found = []
-    for line in namespace.run("ss", "-H", "-tuwanOp").stdout.splitlines():
+    for line in lines:
         kind, state, rx, tx, local, peer, *rest = line.split()
         pids = sorted({int(p) for p in re.findall(r"pid=(\d+)", " ".join(rest))})
         ends = (ss_end(local), ss_end(peer))

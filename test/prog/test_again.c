@@ -57,6 +57,8 @@ static void load_only_tcp(struct probes_bpf *skel)
 {
 	struct btf *btf = btf__load_vmlinux_btf();
 	struct bpf_program *prog;
+	uint32_t zero = 0;
+	int tcp_state_fd;
 
 	bpf_object__for_each_program(prog, skel->obj)
 	{
@@ -66,6 +68,10 @@ static void load_only_tcp(struct probes_bpf *skel)
 	process_probe_configure(skel, btf, false);
 	btf__free(btf);
 	assert_int_equal(probes_bpf__load(skel), 0);
+	tcp_state_fd = bpf_program__fd(skel->progs.tcp_state);
+	assert_int_equal(bpf_map_update_elem(bpf_map__fd(skel->maps.tcp_itself), &zero,
+					     &tcp_state_fd, BPF_ANY),
+			 0);
 }
 
 static int setup(void **state)

@@ -28,12 +28,14 @@ stty -F /dev/ttyS1 raw
 exec </dev/null >/dev/ttyS1 2>&1
 echo "kernel $(uname -r) after $(cut -d' ' -f1 /proc/uptime) s"
 
-# run_file NAME PATH: its output between ">>> NAME" and "<<< NAME STATUS SECONDS".
+# run_file NAME PATH [WORD...]: its output between ">>> NAME" and "<<< NAME STATUS SECONDS".
 run_file() {
 	echo ">>> $1"
 	begin=$(date +%s)
-	timeout -k 10 "$FILE_SECONDS" "$2"
-	echo "<<< $1 $? $(($(date +%s) - begin))"
+	name=$1
+	shift
+	timeout -k 10 "$FILE_SECONDS" "$@"
+	echo "<<< $name $? $(($(date +%s) - begin))"
 }
 
 # show COMMAND...: what it prints, and its status.
@@ -42,8 +44,9 @@ show() {
 	echo "status $?"
 }
 
+# Nothing can be started any more once the kernel takes its devices down, and a first process must not end.
 halt() {
 	dmesg --level=emerg,alert,crit,err,warn >/dev/ttyS0
 	echo o >/proc/sysrq-trigger
-	sleep 60
+	while :; do :; done
 }

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""The prog and netns rungs under Debian's kernel 6.12."""
+"""Tests of the prog and netns rungs under Debian's kernel 6.12."""
 import os
 import sys
 

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The vm rung: the prog and netns rungs once more, under one of Debian's kernels, in QEMU.
+"""The vm rung: tests of the netns rung once more, under one of Debian's kernels, in QEMU.
 
-    machine.main("6.12")                        one TAP line a test file
+    machine.main("6.12")                        one TAP line a test file; of each the cases in CHOSEN
 
-    linux-6.12.t [NAME...]                      only the files whose names contain one of these
+    linux-6.12.t all                            all files of the prog and netns rungs, all their cases; VM_ALL=1 too
+    linux-6.12.t NAME...                        of those the files whose names contain one of these
     linux-6.12.t -- COMMAND [ARGUMENT...]       no tests: run a command there and show what it prints
 
 The guest has the host's files, read-only below a layer that is lost at its end (init), two CPUs and no network.
@@ -23,8 +24,37 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 BUILD = os.path.join(ROOT, os.environ.get("B", "build"))
 FACTOR = os.environ.get("NSLENS_FACTOR", "6")
-SECONDS = int(os.environ.get("VM_SECONDS", "420"))           # when the machine is hung
-FILE_SECONDS = 150      # when a test file is
+SECONDS, ALL_SECONDS = 540, 2700        # when the machine is hung
+FILE_SECONDS = 300                      # when a test file is
+
+# What `make test` runs, in this order: files, and of each the cases whose names contain one of the words, each of
+# which belongs to one case. A start of nslens takes the guest a second or more, so files that share one come cheap.
+CHOSEN = {
+    "guest/kernel.t": ["is loaded and attached", "every program runs", "first conversation", "no BTF"],
+    "netns/doctor.t": ["as root it works here", "the text has a line a check"],
+    "netns/agent.t": ["status: figures of the agent"],
+    "netns/tcp.t": [
+        "FIN by the client", "FIN by the server", "half close", "reset by the client", "leaves data unread", "refused",
+        "firewall that prohibits", "never accepted", "IPv4 through an IPv6 socket", "on the loopback",
+        "under loss", "an older connection is adopted", "all lines fit",
+    ],
+    "netns/udp.t": [
+        "request and answer", "one server with many peers", "fragmented ones", "multicast", "on loopback",
+        "nobody listens", "queue had no room", "all lines fit",
+    ],
+    "netns/icmp.t": ["by a ping socket", "by ping(8)", "nobody answers", "all lines fit"],
+    "netns/owner.t": [
+        "pre-forked workers", "handed to a child", "passed by SCM_RIGHTS", "threads: the process",
+        "a UDP socket that several", "accepted and never touched", "also a thread's that has", "all lines fit",
+    ],
+    "netns/process.t": ["both ends: pid", "arguments that look like secrets", "the container id that stands"],
+    "netns/nat.t": ["what was asked for"],
+    "netns/namespaces.t": [
+        "the initial namespace", "nothing but a name", "an anonymous namespace", "births and deaths",
+    ],
+    "netns/sockets.t": ["are what ss in the namespace says", "sockets that no process has"],
+    "netns/loss.t": ["more datagram flows"],
+}
 
 # Not run here, and why.
 LEFT_OUT = {
@@ -39,7 +69,9 @@ COMPLAINTS = ("BUG:", "WARNING:", "Oops", "general protection", "RCU stall", "bl
 
 
 def test_files():
-    """Name and path of every file of the two rungs."""
+    """Name and path of every file of the two rungs, and of those that are only run here."""
+    for path in sorted(glob.glob(os.path.join(ROOT, "test/vm/guest/*.t"))):
+        yield f"guest/{os.path.basename(path)}", path
     for path in sorted(glob.glob(os.path.join(ROOT, "test/prog/test_*.c"))):
         name = os.path.basename(path)[:-len(".c")]
         yield f"prog/{name}", os.path.join(BUILD, "test/prog", name)
@@ -50,8 +82,9 @@ def test_files():
 class Machine:
     """One boot. What the guest writes to its second port comes out of lines()."""
 
-    def __init__(self, series):
+    def __init__(self, series, seconds=ALL_SECONDS):
         self.folder = os.path.join(BUILD, "vm", series)
+        self.seconds = seconds
         self.console = os.path.join(self.folder, "console.log")
         self.process = None
 
@@ -87,10 +120,10 @@ class Machine:
              "-append", f"{kernel} nslens.job={job}"],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
         signal.signal(signal.SIGALRM, self._hung)
-        signal.alarm(SECONDS)
+        signal.alarm(self.seconds)
 
     def _hung(self, *_):
-        print(f"# the machine was still at work after {SECONDS} s", flush=True)
+        print(f"# the machine was still at work after {self.seconds} s", flush=True)
         self.end()
 
     def lines(self):
@@ -122,12 +155,15 @@ class Results:
         print(f"ok {self.n} - {name} # SKIP {why}", flush=True)
 
 
-def judge(results, name, status, seconds, tap):
-    """One TAP line of a test file: it ended well, said how many tests it has and had all of them pass."""
+def judge(results, name, words, status, seconds, tap):
+    """One TAP line of a test file: it ended well, said how many tests it has and had all of them pass; of those that
+    were chosen by @words, none is missing or skipped."""
     oks = [line for line in tap if line.startswith("ok ")]
     skipped = [line for line in oks if "# SKIP" in line]
     plan = next((line for line in tap if line.startswith("1..")), "no plan")
     fine = status == 0 and plan == f"1..{len(oks)}" and not any(line.startswith("not ok") for line in tap)
+    if words:
+        fine = fine and not skipped and len(oks) == len(words)
     text = f"{name}: {len(oks) - len(skipped)} of {plan[3:]} in {seconds} s"
     detail = skipped if fine else tap + [f"status {status}"]
     results.line(fine, text, detail)
@@ -135,7 +171,8 @@ def judge(results, name, status, seconds, tap):
 
 def run_files(machine, series, chosen, results):
     """Boot, run the files, and report each as it ends."""
-    script = "".join(f"run_file {shlex.quote(name)} {shlex.quote(path)}\n" for name, path in chosen)
+    script = "".join(f"run_file {shlex.join([name, path, *words])}\n" for name, path, words in chosen)
+    words_of = {name: words for name, _, words in chosen}
     machine.boot(script)
     tap, open_name, n_done, version = [], None, 0, ""
     log = open(os.path.join(machine.folder, "tests.log"), "w", encoding="utf-8")
@@ -143,7 +180,7 @@ def run_files(machine, series, chosen, results):
         print(line, file=log, flush=True)
         if line.startswith("<<< "):
             _, name, status, seconds = line.split()
-            judge(results, name, int(status), seconds, tap)
+            judge(results, name, words_of[name], int(status), seconds, tap)
             tap, open_name, n_done = [], None, n_done + 1
         elif line.startswith(">>> "):
             tap, open_name = [], line[4:]
@@ -181,8 +218,17 @@ def missing():
     return f"{', '.join(absent)} not installed: scripts/deps.sh vm" if absent else None
 
 
+def files_to_run(arguments):
+    """Name and path of each file, and the words that choose its cases; none: all of them."""
+    paths = dict(test_files())
+    if not arguments and not os.environ.get("VM_ALL"):
+        return [(name, paths[name], words) for name, words in CHOSEN.items()]
+    names = [a for a in arguments if a != "all"]
+    return [(n, p, []) for n, p in paths.items() if not names or any(a in n for a in names)]
+
+
 def main(series):
-    machine = Machine(series)
+    machine = Machine(series, ALL_SECONDS if sys.argv[1:] or os.environ.get("VM_ALL") else SECONDS)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda n, _: (machine.end(), sys.exit(128 + n)))
     why = missing() or machine.prepare()
@@ -192,12 +238,11 @@ def main(series):
     if sys.argv[1:2] == ["--"]:
         run_command(machine, sys.argv[2:])
         return
-    files = [(n, p) for n, p in test_files() if not sys.argv[1:] or any(a in n for a in sys.argv[1:])]
-    chosen = [(name, path) for name, path in files if name not in LEFT_OUT]
+    files = files_to_run(sys.argv[1:])
     results = Results()
     print(f"1..{len(files) + 2}", flush=True)
-    for name, _ in files:
+    for name, _, _ in files:
         if name in LEFT_OUT:
             results.left_out(name, LEFT_OUT[name])
-    run_files(machine, series, chosen, results)
+    run_files(machine, series, [file for file in files if file[0] not in LEFT_OUT], results)
     sys.exit(1 if results.n_failed else 0)
