@@ -3,9 +3,12 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 #include <uthash.h>
 
+#include "abi/record.h"
+#include "base/base.h"
 #include "discover/registry.h"
 #include "sys/clock.h"
 
@@ -32,7 +35,8 @@ struct stream {
 	struct under_way *under_way;
 	struct totals_event totals;
 	uint64_t started_ns;
-	uint64_t n_dropped; /* and not yet told */
+	struct lost_event
+		missed[N_LOST_REASONS + 1]; /* and not told yet; by reason, "reader_slow" too */
 };
 
 static void stream_ship(struct stream *s)
@@ -75,18 +79,29 @@ static void stream_forget(struct stream *s, uint64_t id)
 	free(u);
 }
 
-/* The consumer was too slow, and has caught up a little: say how much it missed. */
-static void stream_tell_dropped(struct stream *s)
+/* Something that the consumer is too slow for: an event, or word of a loss elsewhere. */
+static void stream_miss(struct stream *s, const char *reason, uint64_t records)
 {
-	struct event lost = { .kind = EVENT_LOST,
-			      .lost = { .ts_ns = clock_ns(CLOCK_REALTIME),
-					.reason = "reader_slow",
-					.records = s->n_dropped } };
-
-	if (!s->n_dropped)
+	for (size_t i = 0; i < ARRAY_SIZE(s->missed); i++) {
+		if (s->missed[i].reason && strcmp(s->missed[i].reason, reason))
+			continue;
+		s->missed[i].reason = reason;
+		s->missed[i].records += records;
 		return;
-	s->n_dropped = 0;
-	s->sink->event(s->sink_state, &s->out, &lost);
+	}
+}
+
+/* The consumer has caught up a little: say what it missed. */
+static void stream_tell_missed(struct stream *s)
+{
+	struct event lost = { .kind = EVENT_LOST };
+
+	for (size_t i = 0; i < ARRAY_SIZE(s->missed) && s->missed[i].reason; i++) {
+		lost.lost = s->missed[i];
+		lost.lost.ts_ns = clock_ns(CLOCK_REALTIME);
+		s->missed[i] = (struct lost_event){ 0 };
+		s->sink->event(s->sink_state, &s->out, &lost);
+	}
 }
 
 static bool stream_full(const struct stream *s)
@@ -98,11 +113,11 @@ static bool stream_full(const struct stream *s)
 static void stream_take(struct stream *s, const struct event *event)
 {
 	if (stream_full(s)) {
-		s->n_dropped++;
+		stream_miss(s, "reader_slow", 1);
 		s->totals.lost++;
 		return;
 	}
-	stream_tell_dropped(s);
+	stream_tell_missed(s);
 	s->totals.events++;
 	s->sink->event(s->sink_state, &s->out, event);
 	if (s->out.len > SHIP_BYTES)
@@ -129,7 +144,10 @@ static void stream_on_event(void *arg, const struct event *event)
 	case EVENT_FLOW: stream_take_flow(s, event); break;
 	case EVENT_LOST:
 		s->totals.lost += event->lost.records;
-		stream_take(s, event);
+		if (stream_full(s))
+			stream_miss(s, event->lost.reason, event->lost.records);
+		else
+			stream_take(s, event);
 		break;
 	case EVENT_TOTALS: break;
 	}
@@ -140,7 +158,7 @@ static void stream_on_tick(void *arg, uint64_t realtime_ns)
 	struct stream *s = arg;
 
 	if (!stream_full(s)) {
-		stream_tell_dropped(s);
+		stream_tell_missed(s);
 		s->sink->tick(s->sink_state, &s->out, realtime_ns);
 	}
 	stream_ship(s);
@@ -191,7 +209,7 @@ void stream_end(struct stream *s)
 	struct event event = { .kind = EVENT_TOTALS };
 	struct pipeline_status status;
 
-	stream_tell_dropped(s);
+	stream_tell_missed(s);
 	pipeline_get_status(s->pipeline, &status);
 	s->totals.ts_ns = clock_ns(CLOCK_REALTIME);
 	s->totals.duration_ns = s->totals.ts_ns - s->started_ns;
