@@ -5,7 +5,7 @@
 #include "abi/record.h"
 
 enum tcp_action {
-	TCP_ACT_OPEN = 1, /* became ESTABLISHED */
+	TCP_ACT_OPEN = 1, /* became ESTABLISHED, and is there still a moment later */
 	TCP_ACT_UPDATE =
 		2,	   /* figures changed since the last record; adopted sockets: first sight */
 	TCP_ACT_CLOSE = 3, /* became CLOSE, after it had been established */

@@ -251,6 +251,7 @@ static int pipeline_on_timer(sd_event_source *source, uint64_t usec, void *arg)
 	struct pipeline *p = arg;
 	int err;
 
+	probes_tell_opened(p->probes);
 	pipeline_drain(p);
 	if (!p->adopted)
 		pipeline_adopt(p);
@@ -271,6 +272,9 @@ static int pipeline_on_ring(sd_event_source *source, int fd, uint32_t revents, v
 
 void pipeline_flush(struct pipeline *p)
 {
+	/* Twice: the second call tells of what was opened until the first. */
+	probes_tell_opened(p->probes);
+	probes_tell_opened(p->probes);
 	pipeline_drain(p);
 	flow_table_tick(p->flows, UINT64_MAX);
 	pipeline_tell_lost(p);

@@ -117,6 +117,16 @@ static void side_asked(struct flow_side *s, const struct flow_asked *asked)
 	s->port = asked->port;
 }
 
+/* When it opened; what is known by now may be of later. */
+static void side_at_open(struct flow_side *s)
+{
+	if (s->opened_by)
+		s->process = s->opened_by;
+	s->opened_by = NULL;
+	s->bytes = s->packets = 0;
+	s->has &= ~(SIDE_HAS_UNSENT | SIDE_HAS_UNREAD);
+}
+
 static void conversation_side(const struct conversation *c, enum flow_which side,
 			      unsigned int speak, struct flow_side *ret)
 {
@@ -245,14 +255,23 @@ static void event_icmp(const struct conversation *c, struct flow_event *f)
 	f->icmp_id = e->key.lport;
 }
 
-/* The moment that the event is of: an end's last record, the later one of two. */
-static uint64_t event_time(const struct conversation *c, unsigned int speak)
+/* A TCP end's open may be told later, with its close even. */
+static uint64_t end_time(const struct flow_end *e, enum flow_action action)
+{
+	if (action == FLOW_OPEN && e->key.proto == IPPROTO_TCP && e->start_ns)
+		return e->start_ns + e->connect_ns;
+	return e->ts_ns;
+}
+
+/* The moment that the event is of: of two ends the later one's. */
+static uint64_t event_time(const struct conversation *c, enum flow_action action,
+			   unsigned int speak)
 {
 	uint64_t ts = 0;
 
 	for (int side = 0; side < N_SIDES; side++)
-		if (speaks(speak, side) && c->end[side]->ts_ns > ts)
-			ts = c->end[side]->ts_ns;
+		if (speaks(speak, side) && end_time(c->end[side], action) > ts)
+			ts = end_time(c->end[side], action);
 	return ts;
 }
 
@@ -269,12 +288,16 @@ void conversation_event(const struct conversation *c, enum flow_action action, u
 			int64_t clock_ns, struct flow_event *ret)
 {
 	*ret = (struct flow_event){ .action = action, .transport = c->transport, .id = c->id };
-	ret->ts_ns = event_time(c, speak);
+	ret->ts_ns = event_time(c, action, speak);
 	ret->has = (speaks(speak, SOURCE) ? FLOW_SEEN_BY_SOURCE : 0) |
 		   (speaks(speak, DESTINATION) ? FLOW_SEEN_BY_DESTINATION : 0) |
 		   (c->initiator_known ? FLOW_INITIATOR_KNOWN : 0);
 	conversation_side(c, SOURCE, speak, &ret->source);
 	conversation_side(c, DESTINATION, speak, &ret->destination);
+	if (action == FLOW_OPEN && c->transport == TRANSPORT_TCP) {
+		side_at_open(&ret->source);
+		side_at_open(&ret->destination);
+	}
 	event_start(c, ret);
 	if (action == FLOW_CLOSE || action == FLOW_FAIL)
 		event_end(c, speak, ret);

@@ -200,10 +200,44 @@ static void tcp_end_fill(struct flow_table *t, struct flow_end *e, const struct 
 		end_set_asked(e, &((const struct rec_tcp_asked *)r)->asked);
 }
 
+/* What the first record of an end means beside itself: an end that is not adopted was opened. */
+static bool tcp_tells_open(const struct rec_tcp *r)
+{
+	return r->action == TCP_ACT_OPEN ||
+	       (r->action != TCP_ACT_FAIL && !(r->flags & TCP_F_ADOPTED));
+}
+
+/* An open is told as it was; what has happened since makes an update. */
+static bool tcp_happened_since(const struct rec_tcp *r)
+{
+	return r->tx_bytes || r->rx_bytes || r->user.tgid != r->opener.tgid;
+}
+
+/* A record of the end @e, that is filled in. */
+static void tcp_end_record(struct flow_table *t, struct flow_end *e, const struct rec_tcp *r)
+{
+	switch (r->action) {
+	case TCP_ACT_OPEN:
+		if (tcp_happened_since(r))
+			end_changed(t, e);
+		return;
+	case TCP_ACT_FAIL:
+		e->has_end = !(r->flags & TCP_F_UNSENT);
+		end_failed(t, e);
+		return;
+	case TCP_ACT_CLOSE:
+		e->has_end = true;
+		end_closed(t, e);
+		return;
+	case TCP_ACT_UPDATE: end_changed(t, e); return;
+	}
+}
+
 int tcp_record(struct flow_table *t, const struct rec_tcp *r)
 {
 	struct dgram_key key = { .cookie = r->cookie, .proto = IPPROTO_TCP };
 	struct flow_end *e;
+	bool is_new;
 
 	if (r->action == TCP_ACT_LISTEN) {
 		listener_add(t, r);
@@ -214,23 +248,16 @@ int tcp_record(struct flow_table *t, const struct rec_tcp *r)
 		return 0;
 	}
 	e = end_find_of(t, &key, r->start_ns);
-	if (!e)
+	is_new = !e;
+	if (is_new)
 		e = tcp_end_new(t, r, &key);
 	if (!e)
 		return -ENOMEM;
 	tcp_end_fill(t, e, r);
-	if (r->action == TCP_ACT_CLOSE || r->action == TCP_ACT_FAIL)
-		e->has_end = !(r->flags & TCP_F_UNSENT);
-	switch (r->action) {
-	case TCP_ACT_OPEN: end_opened(t, e); return 0;
-	case TCP_ACT_FAIL: end_failed(t, e); return 0;
-	}
-	if (!e->conv->is_waiting)
-		e->conv->opened = true; /* its open was not seen: adopted, or lost */
-	if (r->action == TCP_ACT_UPDATE) {
-		end_changed(t, e);
-		return 0;
-	}
-	end_closed(t, e);
+	if (is_new && tcp_tells_open(r))
+		end_opened(t, e);
+	else if (r->action != TCP_ACT_FAIL && !e->conv->is_waiting)
+		e->conv->opened = true; /* its open is not to be told: adopted */
+	tcp_end_record(t, e, r);
 	return 0;
 }

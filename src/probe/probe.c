@@ -580,6 +580,13 @@ static int probes_call(struct bpf_program *prog, void *args, size_t size)
 	return bpf_prog_test_run_opts(bpf_program__fd(prog), &opts) ? -errno : (int)opts.retval;
 }
 
+void probes_tell_opened(struct probes *p)
+{
+	struct sweep_args args = { .n = (uint32_t)libbpf_num_possible_cpus() };
+
+	probes_call(p->skel->progs.tcp_tell_opened, &args, sizeof(args));
+}
+
 static struct sweep_args sweep_args_of(uint64_t dgram_idle_ns)
 {
 	uint64_t ms = dgram_idle_ns / NS_PER_MS;

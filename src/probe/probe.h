@@ -77,6 +77,11 @@ int probes_adopt(struct probes *p, struct err *e);
 
 /* Hand the records that wait at this moment to the record function; their number or -errno. */
 int probes_drain(struct probes *p);
+/*
+ * Have the kernel side emit the open of TCP connections that were opened before the last call, and
+ * are open still. (Of others the last record is the only one.)
+ */
+void probes_tell_opened(struct probes *p);
 /* Readable when a burst fills the ring faster than a timer's pace would empty it. */
 int probes_fd(const struct probes *p);
 

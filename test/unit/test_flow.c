@@ -506,11 +506,48 @@ static void test_a_socket_used_again_is_another_conversation(void **state)
 	assert_true(b->events[0].id != b->events[2].id);
 }
 
-static void test_a_close_without_its_open_is_told_alone(void **state)
+static void test_a_close_without_its_open_tells_both(void **state)
 {
 	struct bench *b = *state;
 
-	feed_tcp(b, tcp_client(1, TCP_ACT_CLOSE)); /* the open was lost */
+	struct rec_tcp client = tcp_client(5, TCP_ACT_CLOSE), server = tcp_server(6, TCP_ACT_CLOSE);
+
+	client.tx_bytes = server.rx_bytes = 20;
+	client.connect_ns = 1 * NS_PER_MS;
+	feed_tcp(b, client); /* too short for an open of its own */
+	assert_int_equal(b->n, 0);
+	feed_tcp(b, server);
+	assert_int_equal(b->n, 2);
+	expect(b, 0, FLOW_OPEN, BOTH);
+	expect(b, 1, FLOW_CLOSE, BOTH);
+	assert_int_equal(b->events[0].ts_ns, at(0) + 1 * NS_PER_MS);
+	assert_int_equal(b->events[0].source.bytes, 0);
+	assert_int_equal(b->events[1].source.bytes, 20);
+}
+
+static void test_what_happened_until_the_open_is_told_is_an_update(void **state)
+{
+	struct bench *b = *state;
+	struct rec_tcp server = tcp_server(1, TCP_ACT_OPEN);
+
+	server.user.tgid = WORKER_PID;
+	feed_tcp(b, tcp_client(1, TCP_ACT_OPEN));
+	feed_tcp(b, server);
+	flow_table_swept(b->table);
+	assert_int_equal(b->n, 2);
+	expect(b, 0, FLOW_OPEN, BOTH);
+	expect(b, 1, FLOW_UPDATE, BOTH);
+	assert_int_equal(b->pids[0][1], SERVER_PID);
+	assert_int_equal(b->pids[1][1], WORKER_PID);
+}
+
+static void test_an_adopted_end_is_not_opened(void **state)
+{
+	struct bench *b = *state;
+	struct rec_tcp r = tcp_client(1, TCP_ACT_CLOSE);
+
+	r.flags = TCP_F_ADOPTED;
+	feed_tcp(b, r);
 	flow_table_tick(b->table, at(100));
 	assert_int_equal(b->n, 1);
 	expect(b, 0, FLOW_CLOSE, FLOW_SEEN_BY_SOURCE);
@@ -839,42 +876,44 @@ static void test_wrong_sizes_change_nothing(void **state)
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
+static const struct CMUnitTest tests[] = {
+	TEST(test_both_ends_are_one_conversation),
+	TEST(test_one_end_alone_waits_no_longer_than_the_join_time),
+	TEST(test_ends_that_close_apart_are_two_records_of_one_id),
+	TEST(test_equal_addresses_elsewhere_are_not_joined),
+	TEST(test_twins_in_two_namespaces_are_told_apart),
+	TEST(test_twins_are_never_taken_for_two_sources_of_one),
+	TEST(test_translated_addresses_stand_beside_those_asked_for),
+	TEST(test_addresses_that_agree_were_not_translated),
+	TEST(test_what_connect_asked_for_stands_beside_what_was_reached),
+	TEST(test_a_connect_that_sent_nothing_has_neither_address_nor_end),
+	TEST(test_who_reset_knows_it),
+	TEST(test_a_refused_connection_fails_at_once),
+	TEST(test_updates_come_with_the_sweep_and_only_for_what_changed),
+	TEST(test_adopted_ends_find_their_roles_by_who_listens),
+	TEST(test_adopted_ends_of_which_none_listens),
+	TEST(test_a_socket_used_again_is_another_conversation),
+	TEST(test_a_close_without_its_open_tells_both),
+	TEST(test_what_happened_until_the_open_is_told_is_an_update),
+	TEST(test_an_adopted_end_is_not_opened),
+	TEST(test_a_lost_close_ends_the_conversation_without_figures),
+	TEST(test_a_socket_used_again_after_a_lost_close_is_another_conversation),
+	TEST(test_what_began_after_the_kernel_was_asked_is_not_gone),
+	TEST(test_a_senders_close_ends_both_ends_with_the_receivers_last_figures),
+	TEST(test_a_peer_with_a_closed_ones_port_begins_another_conversation),
+	TEST(test_a_flow_that_is_in_use_again_waits_for_the_record_that_says_so),
+	TEST(test_a_flow_that_is_in_use_again_does_not_wait_for_ever),
+	TEST(test_loopback_is_joined_within_its_namespace_only),
+	TEST(test_equal_addresses_are_told_apart_by_their_first_datagram),
+	TEST(test_an_owner_that_comes_later_is_told_with_the_open),
+	TEST(test_a_socket_with_many_peers_takes_all_with_it),
+	TEST(test_idle_is_a_reason),
+	TEST(test_a_peer_that_comes_back_after_a_lost_end_is_another_conversation),
+	TEST(test_multicast_receivers_share_the_senders_id),
+	TEST(test_wrong_sizes_change_nothing),
+};
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {
-		TEST(test_both_ends_are_one_conversation),
-		TEST(test_one_end_alone_waits_no_longer_than_the_join_time),
-		TEST(test_ends_that_close_apart_are_two_records_of_one_id),
-		TEST(test_equal_addresses_elsewhere_are_not_joined),
-		TEST(test_twins_in_two_namespaces_are_told_apart),
-		TEST(test_twins_are_never_taken_for_two_sources_of_one),
-		TEST(test_translated_addresses_stand_beside_those_asked_for),
-		TEST(test_addresses_that_agree_were_not_translated),
-		TEST(test_what_connect_asked_for_stands_beside_what_was_reached),
-		TEST(test_a_connect_that_sent_nothing_has_neither_address_nor_end),
-		TEST(test_who_reset_knows_it),
-		TEST(test_a_refused_connection_fails_at_once),
-		TEST(test_updates_come_with_the_sweep_and_only_for_what_changed),
-		TEST(test_adopted_ends_find_their_roles_by_who_listens),
-		TEST(test_adopted_ends_of_which_none_listens),
-		TEST(test_a_socket_used_again_is_another_conversation),
-		TEST(test_a_close_without_its_open_is_told_alone),
-		TEST(test_a_lost_close_ends_the_conversation_without_figures),
-		TEST(test_a_socket_used_again_after_a_lost_close_is_another_conversation),
-		TEST(test_what_began_after_the_kernel_was_asked_is_not_gone),
-		TEST(test_a_senders_close_ends_both_ends_with_the_receivers_last_figures),
-		TEST(test_a_peer_with_a_closed_ones_port_begins_another_conversation),
-		TEST(test_a_flow_that_is_in_use_again_waits_for_the_record_that_says_so),
-		TEST(test_a_flow_that_is_in_use_again_does_not_wait_for_ever),
-		TEST(test_loopback_is_joined_within_its_namespace_only),
-		TEST(test_equal_addresses_are_told_apart_by_their_first_datagram),
-		TEST(test_an_owner_that_comes_later_is_told_with_the_open),
-		TEST(test_a_socket_with_many_peers_takes_all_with_it),
-		TEST(test_idle_is_a_reason),
-		TEST(test_a_peer_that_comes_back_after_a_lost_end_is_another_conversation),
-		TEST(test_multicast_receivers_share_the_senders_id),
-		TEST(test_wrong_sizes_change_nothing),
-	};
-
 	return cmocka_run_group_tests_name("flow", tests, NULL, NULL);
 }

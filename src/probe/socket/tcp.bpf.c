@@ -103,6 +103,29 @@ struct {
 	__type(value, struct newborn);
 } tcp_newborns SEC(".maps");
 
+/*
+ * Most connections are over soon, and their last record says all there is to say. So an open is
+ * told not at once, but by tcp_tell_opened, which user space runs every so often, of those that are
+ * open still. Each CPU has two lists: one is filled while the other one is told of. Who fills one
+ * is done long before it is that one's turn.
+ */
+enum { N_OPENED = 1024 };
+
+struct tcp_opened {
+	__u32 n; /* more than N_OPENED: so many found no room, and were told of at once */
+	__u32 reserved;
+	__u64 cookies[N_OPENED];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 2);
+	__type(key, __u32);
+	__type(value, struct tcp_opened);
+} tcp_opened SEC(".maps");
+
+volatile __u32 tcp_opened_at = 0; /* the list that is filled */
+
 /* --- reading struct tcp_sock --- */
 
 static __always_inline bool tcp_got_fin(const struct tcp_sock *tp)
@@ -528,6 +551,27 @@ static __always_inline struct newborn *tcp_newborn_find(const struct tcp_sock *t
 	return b && b->sk == address ? b : bpf_map_lookup_elem(&tcp_newborns, &address);
 }
 
+/* False: there is no room. */
+static __always_inline bool tcp_tell_later(__u64 cookie)
+{
+	__u32 at = tcp_opened_at;
+	struct tcp_opened *list = bpf_map_lookup_elem(&tcp_opened, &at);
+	__u32 i = list ? __sync_fetch_and_add(&list->n, 1) : N_OPENED; /* it may be interrupted */
+
+	if (i >= N_OPENED)
+		return false;
+	list->cookies[i] = cookie;
+	return true;
+}
+
+static __always_inline void tcp_tell_open(const struct tcp_sock *tp, __u64 cookie,
+					  struct tcp_conn *conn)
+{
+	/* Of an adopted one the last record wouldn't say that its open was seen. */
+	if (conn->flags & TCP_F_ADOPTED || !tcp_tell_later(cookie))
+		tcp_emit(tp, cookie, conn, TCP_ESTABLISHED, TCP_ACT_OPEN);
+}
+
 /* A newborn becomes a connection. */
 static __noinline int tcp_on_accepted(const struct tcp_sock *tp, __u64 cookie)
 {
@@ -544,7 +588,7 @@ static __noinline int tcp_on_accepted(const struct tcp_sock *tp, __u64 cookie)
 	}
 	tcp_read_isns(tp, TCP_ESTABLISHED, &conn.tx_isn, &conn.rx_isn);
 	if (tcp_conn_add(cookie, &conn))
-		tcp_emit(tp, cookie, &conn, TCP_ESTABLISHED, TCP_ACT_OPEN);
+		tcp_tell_open(tp, cookie, &conn);
 	return 0;
 }
 
@@ -561,7 +605,7 @@ static __noinline int tcp_on_established(const struct tcp_sock *tp, __u64 cookie
 	if (conn->role == TCP_ROLE_ACTIVE && conn->start_ns)
 		conn->connect_ns = bpf_ktime_get_ns() - conn->start_ns;
 	tcp_read_isns(tp, TCP_ESTABLISHED, &conn->tx_isn, &conn->rx_isn);
-	tcp_emit(tp, cookie, conn, TCP_ESTABLISHED, TCP_ACT_OPEN);
+	tcp_tell_open(tp, cookie, conn);
 	return 0;
 }
 
@@ -900,20 +944,22 @@ int tcp_adopt(__u64 sk_address, const struct owner *who)
 	return 0;
 }
 
-/* --- the sweep --- */
+/* --- the sweep, and what was opened --- */
 
 /*
- * Emit what changed since the last record. The socket may be closed at this moment: its last record
- * has to stay the last, so one that comes behind it is taken back. Whoever closes marks @conn
- * before it takes room in the ring; memory of a deleted element may be another's already.
+ * Emit what changed since the last record, or that it was opened. The socket may be closed at
+ * this moment: its last record has to stay the last, so one that comes behind it is taken back.
+ * Whoever closes marks @conn before it takes room in the ring; memory of a deleted element may
+ * be another's already.
  */
 static __always_inline void tcp_emit_update(const struct tcp_sock *tp, __u64 cookie,
-					    struct tcp_conn *conn, __u8 state)
+					    struct tcp_conn *conn, __u8 state, __u8 action)
 {
 	struct rec_tcp *r = tcp_record(tp, cookie, conn, state, TCP_ACT_UPDATE);
 
 	if (!r)
 		return;
+	r->action = action;
 	r->unread_bytes = 0;
 	barrier();
 	if (conn->closing || bpf_map_lookup_elem(&tcp_conns, &cookie) != conn)
@@ -948,7 +994,7 @@ static __always_inline bool tcp_sweep_conn(__u64 cookie, struct tcp_conn *conn)
 	    (conn->seen_bytes == tcp_tx_bytes(tp) + tcp_rx_bytes(tp) &&
 	     conn->seen_user == conn->user.tgid))
 		return true;
-	tcp_emit_update(tp, cookie, conn, state);
+	tcp_emit_update(tp, cookie, conn, state, TCP_ACT_UPDATE);
 	return true;
 }
 
@@ -992,6 +1038,46 @@ SEC("syscall")
 int tcp_sweep(struct sweep_args *args)
 {
 	bpf_loop(args->n, tcp_sweep_key, NULL, 0);
+	return 0;
+}
+
+static long tcp_tell_one(__u32 i, struct tcp_opened **list)
+{
+	__u64 cookie = i < N_OPENED ? (*list)->cookies[i] : 0;
+	struct tcp_conn *conn = bpf_map_lookup_elem(&tcp_conns, &cookie);
+	struct tcp_sock *tp = conn ? tcp_sock_at(conn->sk) : NULL;
+	struct sock *sk = (struct sock *)tp;
+	__u8 state;
+
+	if (!tp)
+		return 0;
+	state = sk->__sk_common.skc_state;
+	if (sk->__sk_common.skc_cookie.counter == cookie && state != TCP_CLOSE)
+		tcp_emit_update(tp, cookie, conn, state, TCP_ACT_OPEN);
+	return 0;
+}
+
+static long tcp_tell_of_cpu(__u32 cpu, __u32 *which)
+{
+	struct tcp_opened *list = bpf_map_lookup_percpu_elem(&tcp_opened, which, cpu);
+
+	if (!list)
+		return 1;
+	if (!list->n)
+		return 0;
+	bpf_loop(list->n < N_OPENED ? list->n : N_OPENED, tcp_tell_one, &list, 0);
+	list->n = 0;
+	return 0;
+}
+
+/* Of what was opened before the last call. */
+SEC("syscall")
+int tcp_tell_opened(struct sweep_args *args)
+{
+	__u32 other = !tcp_opened_at;
+
+	bpf_loop(args->n, tcp_tell_of_cpu, &other, 0);
+	tcp_opened_at = other;
 	return 0;
 }
 
