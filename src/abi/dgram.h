@@ -15,6 +15,7 @@ enum dgram_flags {
 	DGRAM_F_REMOTE_FIRST = 1 << 0, /* the first datagram seen came in */
 	DGRAM_F_KERNEL =
 		1 << 1, /* the kernel itself answers (ICMP echo reply): no socket, no owner */
+	DGRAM_F_TRANSLATED = 1 << 2, /* the first datagram left with other addresses */
 };
 
 /*

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "agent/idle.h"
+#include "agent/translator.h"
 #include "base/base.h"
 #include "discover/registry.h"
 #include "sys/clock.h"
@@ -26,6 +27,7 @@ struct pipeline {
 	struct process_table *processes;
 	struct probes *probes;
 	struct flow_table *flows;
+	struct translator *translator;
 	sd_event_source *timer, *ring;
 	struct pipeline_subscriber *subscribers, *next; /* next: while all are told */
 	struct pipeline_status status;
@@ -140,6 +142,20 @@ static int pipeline_take_dgram(void *arg, const struct dgram_key *key, uint64_t 
 	return probes_take_dgram(p->probes, key, max_rx_packets, ret);
 }
 
+static int pipeline_ask(void *arg, const struct flow_question *q)
+{
+	struct pipeline *p = arg;
+
+	return translator_ask(p->translator, q);
+}
+
+static void pipeline_answer(void *arg, const struct flow_answer *a)
+{
+	struct pipeline *p = arg;
+
+	flow_table_answer(p->flows, a, clock_ns(CLOCK_MONOTONIC));
+}
+
 /* --- the pace --- */
 
 static int64_t realtime_offset_ns(void)
@@ -152,6 +168,7 @@ static void pipeline_drain(struct pipeline *p)
 	uint64_t start_ns = clock_ns(CLOCK_MONOTONIC);
 
 	probes_drain(p->probes);
+	translator_collect(p->translator, pipeline_answer, p);
 	flow_table_tick(p->flows, start_ns);
 	p->status.n_drains++;
 	p->status.drain_ns += clock_ns(CLOCK_MONOTONIC) - start_ns;
@@ -294,10 +311,12 @@ static int pipeline_open_probes(struct pipeline *p, const struct pipeline_option
 	struct flow_resolver resolver = { .process = pipeline_process,
 					  .netns_name = pipeline_netns_name,
 					  .take_dgram = pipeline_take_dgram,
+					  .ask = pipeline_ask,
 					  .arg = p };
 
 	p->flows = flow_table_new(&resolver, pipeline_emit, p);
-	if (!p->flows)
+	p->translator = translator_new(p->netns);
+	if (!p->flows || !p->translator)
 		return err_set(e, ENOMEM, "out of memory");
 	flow_table_set_clock(p->flows, realtime_offset_ns());
 	return probes_open(&options, &p->probes, e);
@@ -361,6 +380,7 @@ void pipeline_close(struct pipeline *p)
 		return;
 	sd_event_source_disable_unref(p->timer);
 	sd_event_source_disable_unref(p->ring);
+	translator_free(p->translator);
 	flow_table_free(p->flows);
 	probes_close(p->probes);
 	netns_registry_free(p->netns);
@@ -420,6 +440,7 @@ void pipeline_get_status(struct pipeline *p, struct pipeline_status *ret)
 	netns_registry_count(p->netns, &ret->netns_covered, &ret->netns_total);
 	process_table_usage(p->processes, &ret->n_images, &ret->image_bytes);
 	flow_table_usage(p->flows, &ret->flow);
+	translator_get_usage(p->translator, &ret->translator);
 	probes_memory(p->probes, &ret->memory);
 	ret->n_probes = probes_states(p->probes, ret->probes, PIPELINE_MAX_PROBES);
 }

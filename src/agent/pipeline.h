@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <systemd/sd-event.h>
 
+#include "agent/translator.h"
 #include "base/buf.h"
 #include "base/err.h"
 #include "flow/table.h"
@@ -71,6 +72,7 @@ struct pipeline_status {
 	size_t netns_covered, netns_total;
 	uint64_t n_images, image_bytes;
 	struct flow_usage flow;
+	struct translator_usage translator;
 	struct probe_memory memory;
 	struct probe_state probes[PIPELINE_MAX_PROBES];
 	size_t n_probes;

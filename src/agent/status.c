@@ -84,6 +84,9 @@ static void text_figures(struct buf *out, const struct agent_status *s)
 	text_row(out, "records", "%s from the kernel, %s events made of them, %s bad",
 		 units_count(p->n_records, a), units_count(p->n_events, b),
 		 units_count(p->n_bad_records, c));
+	text_row(out, "translations", "%s asked for, %s found, %s not asked for: too many at once",
+		 units_count(p->translator.n_asked, a), units_count(p->translator.n_translated, b),
+		 units_count(p->translator.n_skipped, c));
 	text_row(out, "lost", "%s records", units_count(p->n_lost, a));
 	for (int i = 0; i < N_LOST_REASONS; i++)
 		if (p->lost[i])
@@ -227,6 +230,12 @@ static void json_figures(struct jsonw *j, const struct pipeline_status *p)
 	jsonw_member_object(j, "conversations");
 	jsonw_member_u64(j, "open", p->flow.conversations);
 	jsonw_member_u64(j, "total", p->flow.seen);
+	jsonw_object_end(j);
+	jsonw_member_object(j, "translations");
+	jsonw_member_u64(j, "asked", p->translator.n_asked);
+	jsonw_member_u64(j, "found", p->translator.n_translated);
+	jsonw_member_u64(j, "failed", p->translator.n_failed);
+	jsonw_member_u64(j, "skipped", p->translator.n_skipped);
 	jsonw_object_end(j);
 	jsonw_member_object(j, "pipeline");
 	jsonw_member_u64(j, "records", p->n_records);

@@ -56,6 +56,14 @@ static void side_counts(struct flow_side *s, const struct flow_end *own,
 	side_received(s, own);
 }
 
+struct ip_view end_view(const struct flow_end *e)
+{
+	return (struct ip_view){ .local = ip_from_abi(e->key.family, e->key.laddr),
+				 .remote = ip_from_abi(e->key.family, e->key.raddr),
+				 .local_port = e->key.lport,
+				 .remote_port = e->key.rport };
+}
+
 static void side_of_end(struct flow_side *s, const struct flow_end *e)
 {
 	s->ip = ip_from_abi(e->key.family, e->key.laddr);
@@ -105,6 +113,26 @@ static void side_nat(struct flow_side *s, enum flow_which side, const struct flo
 	s->port = port;
 }
 
+/*
+ * One end is here, and what became of its addresses was asked: the source's view is what was asked
+ * for, the destination's what was reached.
+ */
+static void side_far(struct flow_side *s, enum flow_which side, const struct flow_end *e,
+		     const struct ip_view *far)
+{
+	struct ip_view near = end_view(e), turned = ip_view_turned(far);
+	const struct ip_view *asked = e->side == SOURCE ? &near : &turned;
+	const struct ip_view *reached = e->side == SOURCE ? &turned : &near;
+	bool own = (int)side == e->side;
+
+	s->ip = own ? asked->local : asked->remote;
+	s->port = own ? asked->local_port : asked->remote_port;
+	s->nat_ip = own ? reached->local : reached->remote;
+	s->nat_port = own ? reached->local_port : reached->remote_port;
+	if (!ip_equal(&s->ip, &s->nat_ip) || s->port != s->nat_port)
+		s->has |= SIDE_HAS_NAT;
+}
+
 /* The source's connect() asked for something else than what its socket then had as its peer. */
 static void side_asked(struct flow_side *s, const struct flow_asked *asked)
 {
@@ -140,6 +168,8 @@ static void conversation_side(const struct conversation *c, enum flow_which side
 		ret->ip = remote_of(other, &ret->port);
 	if (own && other)
 		side_nat(ret, side, other);
+	else if (c->far && (own || other))
+		side_far(ret, side, own ? own : other, c->far);
 	if (side == DESTINATION && other && other->asked)
 		side_asked(ret, other->asked);
 	side_counts(ret, speaks(speak, side) ? own : NULL, speaks(speak, !side) ? other : NULL);

@@ -59,7 +59,8 @@ struct flow_end {
 	bool has_end : 1; /* and when: at ts_ns */
 	bool adopted : 1; /* older than the probes */
 	bool accepted : 1;
-	bool unsure : 1; /* its last figures were lost */
+	bool unsure : 1;     /* its last figures were lost */
+	bool translated : 1; /* what it sends left with other addresses */
 };
 
 struct conversation {
@@ -72,15 +73,21 @@ struct conversation {
 	uint64_t id;
 	uint64_t deadline_ns; /* of what waits */
 	struct tuple *tuple;  /* datagrams: whose list it is in */
+	struct ip_view *far;  /* as the end that isn't here sees it; NULL: not known */
 	enum flow_transport transport;
 	bool is_waiting, is_changed;
-	bool opened; /* its open was told, or is not to be told */
+	bool asked;	 /* what became of its addresses */
+	uint8_t n_holds; /* so often it is still waited for an answer */
+	bool opened;	 /* its open was told, or is not to be told */
 	bool initiator_known;
 };
 
 /* Make the event that tells @action; @speak: bits of the sides whose ends tell it. */
 void conversation_event(const struct conversation *c, enum flow_action action, unsigned int speak,
 			int64_t clock_ns, struct flow_event *ret);
+
+/* Its addresses as its own socket sees them. */
+struct ip_view end_view(const struct flow_end *e);
 
 /* Bits of the sides that have an end; of those that are closed but not told. */
 unsigned int conversation_ends(const struct conversation *c);

@@ -90,15 +90,27 @@ static struct tuple_key dgram_tuple(const struct rec_dgram *r)
 	return key;
 }
 
-/* How badly does @r's end fit opposite @other? UINT64_MAX: not at all. */
-static uint64_t dgram_misfit(const struct rec_dgram *r, const struct flow_end *other)
+/* What an end saw of its first datagram. */
+struct dgram_sight {
+	enum flow_which side;
+	uint64_t start_ns, netns_cookie;
+	uint32_t fingerprint;
+};
+
+static struct dgram_sight dgram_sight_of(const struct rec_dgram *r)
 {
-	uint64_t apart = r->start_ns > other->start_ns ? r->start_ns - other->start_ns
-						       : other->start_ns - r->start_ns;
-	bool alike = r->fingerprint == other->fingerprint;
+	return (struct dgram_sight){ dgram_side(r), r->start_ns, r->netns_cookie, r->fingerprint };
+}
+
+/* How badly does the end that saw @s fit opposite @other? UINT64_MAX: not at all. */
+static uint64_t dgram_misfit(const struct dgram_sight *s, const struct flow_end *other)
+{
+	uint64_t apart = s->start_ns > other->start_ns ? s->start_ns - other->start_ns
+						       : other->start_ns - s->start_ns;
+	bool alike = s->fingerprint == other->fingerprint;
 	struct ip_addr local = ip_from_abi(other->key.family, other->key.laddr);
 
-	if (ip_is_loopback(&local) && r->netns_cookie != other->netns_cookie)
+	if (ip_is_loopback(&local) && s->netns_cookie != other->netns_cookie)
 		return UINT64_MAX;
 	if (apart > (alike ? ALIKE_APART_NS : OTHERWISE_APART_NS))
 		return UINT64_MAX;
@@ -106,10 +118,10 @@ static uint64_t dgram_misfit(const struct rec_dgram *r, const struct flow_end *o
 }
 
 /* The conversation that lacks just this end, or NULL. */
-static struct conversation *dgram_counterpart(struct tuple *tuple, const struct rec_dgram *r)
+static struct conversation *dgram_counterpart(struct tuple *tuple, const struct dgram_sight *s)
 {
 	struct conversation *c, *best = NULL;
-	enum flow_which side = dgram_side(r);
+	enum flow_which side = s->side;
 	uint64_t least = UINT64_MAX, misfit;
 	int n = 0;
 
@@ -119,7 +131,7 @@ static struct conversation *dgram_counterpart(struct tuple *tuple, const struct 
 			break;
 		if (c->end[side] || !c->end[!side] || c->end[!side]->told)
 			continue;
-		misfit = dgram_misfit(r, c->end[!side]);
+		misfit = dgram_misfit(s, c->end[!side]);
 		if (misfit < least) {
 			least = misfit;
 			best = c;
@@ -131,6 +143,7 @@ static struct conversation *dgram_counterpart(struct tuple *tuple, const struct 
 /* A multicast datagram has one sender and many receivers: the id of the sender's conversation. */
 static uint64_t dgram_id(struct tuple *tuple, const struct rec_dgram *r)
 {
+	struct dgram_sight sight = dgram_sight_of(r);
 	struct conversation *c;
 	int n = 0;
 
@@ -139,7 +152,7 @@ static uint64_t dgram_id(struct tuple *tuple, const struct rec_dgram *r)
 		{
 			if (++n > CANDIDATES_MAX)
 				break;
-			if (c->end[SOURCE] && dgram_misfit(r, c->end[SOURCE]) != UINT64_MAX)
+			if (c->end[SOURCE] && dgram_misfit(&sight, c->end[SOURCE]) != UINT64_MAX)
 				return c->id;
 		}
 	return mix64(mix64(r->key.cookie) ^ r->start_ns ^ (uint64_t)r->key.lport << 48 ^
@@ -281,11 +294,12 @@ static struct conversation *dgram_conversation(struct flow_table *t, const struc
 {
 	struct tuple_key key = dgram_tuple(r);
 	struct tuple *tuple = tuple_get(t, &key);
+	struct dgram_sight sight = dgram_sight_of(r);
 	struct conversation *c, *before;
 
 	if (!tuple)
 		return NULL;
-	c = dgram_counterpart(tuple, r);
+	c = dgram_counterpart(tuple, &sight);
 	if (c)
 		return c;
 	before = dgram_predecessor(tuple, r);
@@ -302,6 +316,39 @@ static struct conversation *dgram_conversation(struct flow_table *t, const struc
 	return c;
 }
 
+/* --- addresses translated on the way --- */
+
+/* As the other end would have it, to whom @far belongs. */
+static struct tuple_key dgram_far_tuple(const struct flow_end *e, const struct ip_view *far)
+{
+	struct tuple_key key;
+	bool out = e->side == DESTINATION; /* then the other end sent first */
+
+	memset(&key, 0, sizeof(key));
+	key.source = out ? far->local : far->remote;
+	key.destination = out ? far->remote : far->local;
+	key.source_port = out ? far->local_port : far->remote_port;
+	key.destination_port = out ? far->remote_port : far->local_port;
+	key.transport = TRANSPORT_UDP;
+	return key;
+}
+
+struct conversation *dgram_translated(struct flow_table *t, struct conversation *c)
+{
+	const struct flow_end *e = c->end[SOURCE] ? c->end[SOURCE] : c->end[DESTINATION];
+	struct dgram_sight sight = { e->side, e->start_ns, e->netns_cookie, e->fingerprint };
+	struct tuple_key key = dgram_far_tuple(e, c->far);
+	struct tuple *tuple = tuple_get(t, &key);
+	struct conversation *other = tuple ? dgram_counterpart(tuple, &sight) : NULL;
+
+	if (other || !tuple)
+		return other;
+	dgram_conversation_gone(t, c);
+	c->tuple = tuple;
+	LIST_INSERT_HEAD(&tuple->conversations, c, same);
+	return NULL;
+}
+
 /* --- records --- */
 
 static void dgram_end_where(struct flow_end *e, const struct rec_dgram *r)
@@ -313,6 +360,7 @@ static void dgram_end_where(struct flow_end *e, const struct rec_dgram *r)
 	e->device[sizeof(e->device) - 1] = '\0';
 	e->start_ns = r->start_ns;
 	e->fingerprint = r->fingerprint;
+	e->translated = r->flags & DGRAM_F_TRANSLATED;
 }
 
 static struct flow_end *dgram_end_new(struct flow_table *t, const struct rec_dgram *r)

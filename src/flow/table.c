@@ -109,8 +109,22 @@ static void conversation_free(struct flow_table *t, struct conversation *c)
 		dgram_conversation_gone(t, c);
 	end_free(t, c->end[SOURCE]);
 	end_free(t, c->end[DESTINATION]);
+	free(c->far);
 	free(c);
 	t->n_conversations--;
+}
+
+void conversation_merge(struct flow_table *t, struct conversation *to, struct conversation *from)
+{
+	for (int side = 0; side < N_SIDES; side++) {
+		if (!from->end[side])
+			continue;
+		to->end[side] = from->end[side];
+		to->end[side]->conv = to;
+		from->end[side] = NULL;
+	}
+	conversation_free(t, from);
+	t->n_seen--;
 }
 
 static bool owner_is(const struct owner *o, const struct process *p)
@@ -281,10 +295,49 @@ void end_failed(struct flow_table *t, struct flow_end *e)
 	conversation_free(t, c);
 }
 
+/* --- what became of addresses on the way --- */
+
+static bool conversation_can_ask(const struct conversation *c)
+{
+	return !c->asked && !c->opened && !conversation_joined(c) &&
+	       (c->transport == TRANSPORT_TCP || c->transport == TRANSPORT_UDP);
+}
+
+static void conversation_ask(struct flow_table *t, struct conversation *c)
+{
+	enum { HOLDS = 2 };
+	const struct flow_end *e = c->end[SOURCE] ? c->end[SOURCE] : c->end[DESTINATION];
+	struct flow_question q = { .key = e->key,
+				   .start_ns = e->start_ns,
+				   .netns_cookie = e->netns_cookie,
+				   .view = end_view(e),
+				   .sure = e->translated };
+
+	c->asked = true;
+	if (!ip_is_multicast(&q.view.remote) && !t->resolver.ask(t->resolver.arg, &q))
+		c->n_holds = HOLDS;
+}
+
+/* True: what it was is asked, and it is waited for the answer, once more. */
+static bool conversation_hold(struct flow_table *t, struct conversation *c, uint64_t now_ns)
+{
+	if (now_ns == UINT64_MAX || !t->resolver.ask)
+		return false;
+	if (conversation_can_ask(c))
+		conversation_ask(t, c);
+	if (!c->n_holds || c->opened || conversation_joined(c) || c->far)
+		return false;
+	c->n_holds--;
+	conversation_wait(t, c, now_ns);
+	return true;
+}
+
 /* What waited for the other end has waited long enough. */
 static void conversation_waited(struct flow_table *t, struct conversation *c, uint64_t now_ns)
 {
 	conversation_stop_waiting(t, c);
+	if (conversation_hold(t, c, now_ns))
+		return;
 	if (!c->opened)
 		conversation_tell_open(t, c);
 	if (!conversation_closed(c))
@@ -301,6 +354,75 @@ void flow_table_tick(struct flow_table *t, uint64_t now_ns)
 
 	while ((c = TAILQ_FIRST(&t->waiting)) && c->deadline_ns <= now_ns)
 		conversation_waited(t, c, now_ns);
+}
+
+/* The end that a question was about, also if it is closed by now. */
+static struct flow_end *end_of_answer(struct flow_table *t, const struct flow_answer *a)
+{
+	struct flow_end *e;
+
+	if (a->key.proto == IPPROTO_TCP)
+		HASH_FIND(hh, t->tcp_ends, &a->key.cookie, sizeof(a->key.cookie), e);
+	else
+		HASH_FIND(hh, t->dgram_ends, &a->key, sizeof(a->key), e);
+	return e && e->start_ns == a->start_ns ? e : NULL;
+}
+
+/* Join the two, of which one at most was told: its id is the one that stays. */
+static struct conversation *conversation_join(struct flow_table *t, struct conversation *c,
+					      struct conversation *other)
+{
+	struct conversation *to = c->opened ? c : other, *from = c->opened ? other : c;
+	unsigned int side = conversation_ends(from);
+
+	conversation_merge(t, to, from);
+	if (to->opened)
+		conversation_tell(t, to, FLOW_OPEN, side, false);
+	return to;
+}
+
+/* Keep the other end's view, and join what it makes possible. */
+static struct conversation *conversation_translated(struct flow_table *t, struct conversation *c,
+						    const struct ip_view *far)
+{
+	struct conversation *other;
+
+	c->far = malloc(sizeof(*c->far));
+	if (!c->far)
+		return c;
+	*c->far = *far;
+	other = c->transport == TRANSPORT_UDP ? dgram_translated(t, c) : NULL;
+	return other && !(c->opened && other->opened) ? conversation_join(t, c, other) : c;
+}
+
+/* It is known now what there is to know at its begin: tell that, and what came since. */
+static void conversation_go_on(struct flow_table *t, struct conversation *c, uint64_t now_ns)
+{
+	if (!c->opened)
+		conversation_tell_open(t, c);
+	if (!conversation_closed(c))
+		return;
+	if (conversation_all_closed(c))
+		conversation_tell_close(t, c);
+	else
+		conversation_wait(t, c, now_ns);
+}
+
+void flow_table_answer(struct flow_table *t, const struct flow_answer *a, uint64_t now_ns)
+{
+	struct flow_end *e = end_of_answer(t, a);
+	struct conversation *c = e ? e->conv : NULL;
+
+	if (!c || conversation_joined(c) || c->far)
+		return;
+	c->n_holds = 0;
+	if (!a->translated && c->is_waiting && !c->opened)
+		conversation_waited(t, c, now_ns);
+	if (!a->translated)
+		return;
+	c = conversation_translated(t, c, &a->far);
+	if (conversation_joined(c))
+		conversation_go_on(t, c, now_ns);
 }
 
 /* Ends that can still tell of changes. */

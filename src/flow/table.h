@@ -22,6 +22,22 @@
  */
 struct flow_table;
 
+/* What became of the addresses of an end whose other end wasn't found? */
+struct flow_question {
+	struct dgram_key key;
+	uint64_t start_ns; /* of the end, like the key for the answer */
+	uint64_t netns_cookie;
+	struct ip_view view;
+	bool sure; /* something was translated in that namespace */
+};
+
+struct flow_answer {
+	struct dgram_key key;
+	uint64_t start_ns;
+	bool translated;
+	struct ip_view far; /* as the other end sees them */
+};
+
 struct flow_resolver {
 	/* The image behind @owner, the caller's reference; NULL: nobody known. */
 	struct process *(*process)(void *arg, const struct owner *owner);
@@ -33,6 +49,11 @@ struct flow_resolver {
 	 */
 	int (*take_dgram)(void *arg, const struct dgram_key *key, uint64_t max_rx_packets,
 			  struct dgram_flow *ret);
+	/*
+	 * 0: an answer may come by flow_table_answer(), to this or for the other end, and is waited
+	 * for twice join_ns. -errno: none will. May be NULL.
+	 */
+	int (*ask)(void *arg, const struct flow_question *q);
 	void *arg;
 };
 
@@ -60,6 +81,12 @@ int flow_table_record(struct flow_table *t, const struct rec_hdr *rec, size_t si
  * records were handed over.
  */
 void flow_table_tick(struct flow_table *t, uint64_t now_ns);
+
+/*
+ * The answer to a question. @now_ns as above: if both ends are known by it, what waited for it is
+ * told now.
+ */
+void flow_table_answer(struct flow_table *t, const struct flow_answer *a, uint64_t now_ns);
 
 /*
  * The keys of those ends that are open since before @before_ns (CLOCK_MONOTONIC): what a sweep has

@@ -92,6 +92,9 @@ void end_set_owners(struct flow_table *t, struct flow_end *e, const struct owner
 /* It was asked for @asked, and reached what its key says. 0 or -ENOMEM. */
 int end_set_asked(struct flow_end *e, const struct rec_asked *asked);
 
+/* The ends of @from go over to @to, which has none on that side; @from is freed untold. */
+void conversation_merge(struct flow_table *t, struct conversation *to, struct conversation *from);
+
 /* What a record meant for the end it was about. The end may be gone afterwards. */
 void end_opened(struct flow_table *t, struct flow_end *e);
 void end_changed(struct flow_table *t, struct flow_end *e);
@@ -116,6 +119,11 @@ bool dgram_take_rest(struct flow_table *t, struct conversation *c, uint64_t now_
 /* The end goes, the conversation goes: forget what dgram.c keeps beside. */
 void dgram_end_gone(struct flow_table *t, struct flow_end *e);
 void dgram_conversation_gone(struct flow_table *t, struct conversation *c);
+/*
+ * @c's end knows how the other one sees the addresses: the conversation that has just that one, or
+ * NULL: then @c is kept where that one will look for it.
+ */
+struct conversation *dgram_translated(struct flow_table *t, struct conversation *c);
 void listeners_free(struct flow_table *t);
 
 /* --- sums.c --- */

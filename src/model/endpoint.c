@@ -10,6 +10,20 @@ bool ip_equal(const struct ip_addr *a, const struct ip_addr *b)
 	return a->family == b->family && !memcmp(a->bytes, b->bytes, sizeof(a->bytes));
 }
 
+bool ip_view_equal(const struct ip_view *a, const struct ip_view *b)
+{
+	return ip_equal(&a->local, &b->local) && ip_equal(&a->remote, &b->remote) &&
+	       a->local_port == b->local_port && a->remote_port == b->remote_port;
+}
+
+struct ip_view ip_view_turned(const struct ip_view *v)
+{
+	return (struct ip_view){ .local = v->remote,
+				 .remote = v->local,
+				 .local_port = v->remote_port,
+				 .remote_port = v->local_port };
+}
+
 bool ip_is_any(const struct ip_addr *a)
 {
 	static const uint8_t zeros[16];

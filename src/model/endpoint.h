@@ -13,7 +13,18 @@ struct ip_addr {
 	uint8_t bytes[16];
 };
 
+/* The addresses of a conversation, as one of its ends sees them: its own, and the other's. */
+struct ip_view {
+	struct ip_addr local, remote;
+	uint16_t local_port, remote_port;
+};
+
 enum { IP_TEXT_MAX = 46 };
+
+/* The same addresses and ports. */
+bool ip_view_equal(const struct ip_view *a, const struct ip_view *b);
+/* The same conversation, as the other end would see it if nothing between them translated. */
+struct ip_view ip_view_turned(const struct ip_view *v);
 
 /* Family and bytes are the same; all zeros; loopback (127.0.0.0/8, ::1); multicast. */
 bool ip_equal(const struct ip_addr *a, const struct ip_addr *b);

@@ -26,6 +26,9 @@ struct bench {
 	int n;
 	struct dgram_flow map_flow; /* what take_dgram() finds */
 	bool in_map;
+	struct flow_question asked[4];
+	int n_asked;
+	bool answers;
 };
 
 static struct process *resolve_process(void *arg, const struct owner *owner)
@@ -72,10 +75,21 @@ static void on_event(void *arg, const struct event *event)
 	b->events[b->n++] = *f;
 }
 
+static int ask(void *arg, const struct flow_question *q)
+{
+	struct bench *b = arg;
+
+	if (!b->answers)
+		return -ENOENT;
+	assert_true(b->n_asked < (int)ARRAY_SIZE(b->asked));
+	b->asked[b->n_asked++] = *q;
+	return 0;
+}
+
 static int setup(void **state)
 {
 	struct bench *b = calloc(1, sizeof(*b));
-	struct flow_resolver resolver = { resolve_process, resolve_netns, take_dgram, b };
+	struct flow_resolver resolver = { resolve_process, resolve_netns, take_dgram, ask, b };
 
 	b->table = flow_table_new(&resolver, on_event, b);
 	*state = b;
@@ -385,6 +399,55 @@ static void test_a_connect_that_sent_nothing_has_neither_address_nor_end(void **
 	assert_int_equal(b->events[0].reason, REASON_UNREACHABLE);
 }
 
+static void test_a_peer_elsewhere_is_asked_for_once_and_shown_as_reached(void **state)
+{
+	struct bench *b = *state;
+	struct flow_answer a = { .translated = true };
+	const struct flow_event *f = &b->events[0];
+	char text[IP_TEXT_MAX];
+
+	b->answers = true;
+	feed_tcp(b, tcp_client(1, TCP_ACT_OPEN));
+	flow_table_tick(b->table, at(1) + FLOW_JOIN_NS);
+	assert_int_equal(b->n_asked, 1);
+	assert_int_equal(b->n, 0); /* waits for the answer */
+	a.key = b->asked[0].key;
+	a.start_ns = b->asked[0].start_ns;
+	a.far = ip_view_turned(&b->asked[0].view);
+	a.far.local.bytes[3] = 99;
+	a.far.remote_port = 61001;
+	flow_table_answer(b->table, &a, at(60));
+	flow_table_tick(b->table, at(1) + 3 * FLOW_JOIN_NS);
+	assert_int_equal(b->n_asked, 1);
+	assert_int_equal(b->n, 1);
+	expect(b, 0, FLOW_OPEN, FLOW_SEEN_BY_SOURCE);
+	assert_string_equal(ip_format(&f->destination.ip, text), "10.0.0.2");
+	assert_string_equal(ip_format(&f->destination.nat_ip, text), "10.0.0.99");
+	assert_int_equal(f->destination.nat_port, 80);
+	assert_string_equal(ip_format(&f->source.nat_ip, text), "10.0.0.1");
+	assert_int_equal(f->source.nat_port, 61001);
+}
+
+static void test_an_answer_that_does_not_come_is_not_waited_for_long(void **state)
+{
+	struct bench *b = *state;
+	struct flow_answer late = { .translated = true };
+
+	b->answers = true;
+	feed_tcp(b, tcp_client(1, TCP_ACT_OPEN));
+	feed_tcp(b, tcp_client(2, TCP_ACT_CLOSE));
+	flow_table_tick(b->table, at(2) + FLOW_JOIN_NS);
+	assert_int_equal(b->n, 0);
+	flow_table_tick(b->table, at(2) + 2 * FLOW_JOIN_NS);
+	assert_int_equal(b->n, 0);
+	flow_table_tick(b->table, at(2) + 3 * FLOW_JOIN_NS);
+	assert_int_equal(b->n, 2);
+	late.key = b->asked[0].key;
+	late.start_ns = b->asked[0].start_ns;
+	flow_table_answer(b->table, &late, at(200)); /* nobody is there any more */
+	assert_int_equal(b->n, 2);
+}
+
 static void test_addresses_that_agree_were_not_translated(void **state)
 {
 	struct bench *b = *state;
@@ -632,6 +695,96 @@ static struct rec_dgram dgram(int ms, enum dgram_action action, bool sender)
 static void feed_dgram(struct bench *b, struct rec_dgram r)
 {
 	feed(b, &r);
+}
+
+/* 10.0.0.1:4000 asked for 10.0.0.9:53, and is 10.0.0.7:5555 at 10.0.0.2:53. */
+static struct rec_dgram translated_dgram(int ms, enum dgram_action action, bool sender)
+{
+	struct rec_dgram r = dgram(ms, action, sender);
+
+	r.key.raddr[3] = sender ? 9 : 7;
+	r.key.rport = sender ? 53 : 5555;
+	return r;
+}
+
+/* Between them it is 10.0.0.7:5555 to 10.0.0.9:53: each end's namespace has its own part. */
+static struct flow_answer answer_of(const struct flow_question *q)
+{
+	struct flow_answer a = { .key = q->key, .start_ns = q->start_ns, .translated = true };
+	bool sender = q->view.local_port == 4000;
+
+	a.far = ip_view_turned(&q->view);
+	if (sender) {
+		a.far.remote.bytes[3] = 7;
+		a.far.remote_port = 5555;
+	} else {
+		a.far.remote.bytes[3] = 9;
+	}
+	return a;
+}
+
+static void expect_translated(const struct flow_event *f)
+{
+	char text[IP_TEXT_MAX];
+
+	assert_string_equal(ip_format(&f->source.ip, text), "10.0.0.1");
+	assert_string_equal(ip_format(&f->source.nat_ip, text), "10.0.0.7");
+	assert_int_equal(f->source.nat_port, 5555);
+	assert_string_equal(ip_format(&f->destination.ip, text), "10.0.0.9");
+	assert_string_equal(ip_format(&f->destination.nat_ip, text), "10.0.0.2");
+}
+
+static void test_translated_datagrams_are_joined_in_the_middle(void **state)
+{
+	struct bench *b = *state;
+	struct flow_answer a;
+	struct flow_usage usage;
+
+	b->answers = true;
+	feed_dgram(b, translated_dgram(0, DGRAM_ACT_OPEN, true));
+	feed_dgram(b, translated_dgram(0, DGRAM_ACT_OPEN, false));
+	flow_table_tick(b->table, at(0) + FLOW_JOIN_NS);
+	assert_int_equal(b->n_asked, 2);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(b->n, 0);
+		a = answer_of(&b->asked[i]);
+		flow_table_answer(b->table, &a, at(60));
+	}
+	assert_int_equal(b->n, 1);
+	expect(b, 0, FLOW_OPEN, BOTH);
+	expect_translated(&b->events[0]);
+	flow_table_usage(b->table, &usage);
+	assert_int_equal(usage.conversations, 1);
+	assert_int_equal(usage.seen, 1);
+	feed_dgram(b, translated_dgram(70, DGRAM_ACT_CLOSE, true));
+	feed_dgram(b, translated_dgram(71, DGRAM_ACT_CLOSE, false));
+	assert_int_equal(b->n, 2);
+	expect(b, 1, FLOW_CLOSE, BOTH);
+	flow_table_usage(b->table, &usage);
+	assert_int_equal(usage.conversations, 0);
+}
+
+static void test_an_end_that_was_told_takes_the_other_one_in(void **state)
+{
+	struct bench *b = *state;
+	struct flow_answer a;
+
+	b->answers = true;
+	feed_dgram(b, translated_dgram(0, DGRAM_ACT_OPEN, true));
+	flow_table_tick(b->table, at(0) + FLOW_JOIN_NS);
+	a = answer_of(&b->asked[0]);
+	flow_table_answer(b->table, &a, at(60));
+	flow_table_tick(b->table, at(0) + 2 * FLOW_JOIN_NS);
+	expect(b, 0, FLOW_OPEN, FLOW_SEEN_BY_SOURCE);
+	feed_dgram(b, translated_dgram(0, DGRAM_ACT_OPEN, false));
+	flow_table_tick(b->table, at(0) + 2 * FLOW_JOIN_NS);
+	assert_int_equal(b->n_asked, 2);
+	a = answer_of(&b->asked[1]);
+	flow_table_answer(b->table, &a, at(110));
+	assert_int_equal(b->n, 2);
+	expect(b, 1, FLOW_OPEN, FLOW_SEEN_BY_DESTINATION);
+	assert_true(b->events[0].id == b->events[1].id);
+	expect_translated(&b->events[1]);
 }
 
 static void test_a_senders_close_ends_both_ends_with_the_receivers_last_figures(void **state)
@@ -887,6 +1040,10 @@ static const struct CMUnitTest tests[] = {
 	TEST(test_addresses_that_agree_were_not_translated),
 	TEST(test_what_connect_asked_for_stands_beside_what_was_reached),
 	TEST(test_a_connect_that_sent_nothing_has_neither_address_nor_end),
+	TEST(test_a_peer_elsewhere_is_asked_for_once_and_shown_as_reached),
+	TEST(test_an_answer_that_does_not_come_is_not_waited_for_long),
+	TEST(test_translated_datagrams_are_joined_in_the_middle),
+	TEST(test_an_end_that_was_told_takes_the_other_one_in),
 	TEST(test_who_reset_knows_it),
 	TEST(test_a_refused_connection_fails_at_once),
 	TEST(test_updates_come_with_the_sweep_and_only_for_what_changed),

@@ -11,6 +11,7 @@
 
 #include "abi/dgram.h"
 #include "probe/lib/compat.bpf.h"
+#include "probe/lib/conntrack.bpf.h"
 #include "probe/lib/emit.bpf.h"
 #include "probe/lib/parse.bpf.h"
 #include "probe/lib/sock.bpf.h"
@@ -298,6 +299,7 @@ struct datagram {
 	bool out;
 	bool kernel;	 /* the kernel's own echo reply: no socket */
 	bool only_known; /* makes no new flow */
+	bool translated; /* leaves with other addresses than the key's */
 };
 
 /* Who has the socket of a new flow: a sender is at work right now; a receiver is who bound it. */
@@ -339,7 +341,7 @@ static __noinline struct dgram_flow *dgram_flow_add(struct __sk_buff *ctx, const
 		length = ctx->gso_size;
 	f->fingerprint = dgram_fingerprint(ctx, d->payload_offset, length);
 	f->flags = (d->out != d->kernel ? 0 : DGRAM_F_REMOTE_FIRST) |
-		   (d->kernel ? DGRAM_F_KERNEL : 0);
+		   (d->kernel ? DGRAM_F_KERNEL : 0) | (d->translated ? DGRAM_F_TRANSLATED : 0);
 	f->start_ns = bpf_ktime_get_ns();
 	return f;
 }
@@ -408,6 +410,23 @@ __noinline int dgram_parse(struct __sk_buff *ctx, struct parsed *ret)
 	return parse_l4(l4, ret);
 }
 
+/*
+ * The socket's view, which is also the one that packets come in with: if addresses are translated
+ * on the way out, the packet has others by now.
+ */
+static __noinline bool dgram_key_as_sent(struct __sk_buff *ctx, struct dgram_key *key)
+{
+	struct conntrack_tuple tuple = {};
+
+	if (key->proto != PARSE_UDP || !conntrack_as_sent(ctx, &tuple))
+		return false;
+	__builtin_memcpy(key->laddr, tuple.saddr, sizeof(key->laddr));
+	__builtin_memcpy(key->raddr, tuple.daddr, sizeof(key->raddr));
+	key->lport = bpf_ntohs(tuple.sport);
+	key->rport = bpf_ntohs(tuple.dport);
+	return true;
+}
+
 static __noinline int dgram_packet(struct __sk_buff *ctx, bool out)
 {
 	struct datagram d = { .out = out, .packets = 1 };
@@ -427,6 +446,7 @@ static __noinline int dgram_packet(struct __sk_buff *ctx, bool out)
 	}
 	d.key.cookie = d.kernel ? dgram_netns_cookie(ctx) : bpf_get_socket_cookie(ctx);
 	dgram_key_fill(&d.key, &p, out);
+	d.translated = out && dgram_key_as_sent(ctx, &d.key);
 	dgram_count(ctx, &d);
 	return PASS;
 }
