@@ -540,26 +540,26 @@ void flow_table_set_clock(struct flow_table *t, int64_t realtime_offset_ns)
 	t->clock_ns = realtime_offset_ns;
 }
 
-/* Is it one whose struct rec_asked stands behind it? */
-static bool record_has_asked(const struct rec_hdr *rec, size_t size)
+/* A redirected connection's record, and only that, has what was asked for behind it. */
+static size_t tcp_record_size(const struct rec_hdr *rec, size_t size)
 {
-	return rec->type == REC_TCP && size == sizeof(struct rec_tcp_asked) &&
-	       ((const struct rec_tcp *)rec)->flags & TCP_F_REDIRECTED;
+	bool redirected = size >= sizeof(struct rec_tcp) &&
+			  ((const struct rec_tcp *)rec)->flags & TCP_F_REDIRECTED;
+
+	return redirected ? sizeof(struct rec_tcp_asked) : sizeof(struct rec_tcp);
 }
 
 int flow_table_record(struct flow_table *t, const struct rec_hdr *rec, size_t size)
 {
-	static const size_t sizes[] = { [REC_TCP] = sizeof(struct rec_tcp),
-					[REC_DGRAM] = sizeof(struct rec_dgram),
-					[REC_OWNER] = sizeof(struct rec_owner),
-					[REC_RELEASE] = sizeof(struct rec_release) };
+	const size_t sizes[] = { [REC_TCP] = tcp_record_size(rec, size),
+				 [REC_DGRAM] = sizeof(struct rec_dgram),
+				 [REC_OWNER] = sizeof(struct rec_owner),
+				 [REC_RELEASE] = sizeof(struct rec_release) };
 
 	if (size < sizeof(*rec))
 		return -EBADMSG;
 	if (rec->type >= ARRAY_SIZE(sizes) || !sizes[rec->type])
 		return 0;
-	if (record_has_asked(rec, size))
-		size -= sizeof(struct rec_asked);
 	if (size != sizes[rec->type])
 		return -EBADMSG;
 	switch ((enum rec_type)rec->type) {

@@ -49,6 +49,7 @@ static void on_event(void *arg, const struct event *event)
 union record {
 	struct rec_hdr h;
 	struct rec_tcp tcp;
+	struct rec_tcp_asked asked;
 	struct rec_dgram dgram;
 	struct rec_owner owner;
 	struct rec_release release;
@@ -66,7 +67,7 @@ static void tame(union record *r)
 		r->tcp.rx_isn %= 3;
 		r->tcp.start_ns %= 2;
 		r->tcp.action = r->tcp.action % 6 + 1;
-		r->h.size = sizeof(r->tcp);
+		r->h.size = r->tcp.flags & TCP_F_REDIRECTED ? sizeof(r->asked) : sizeof(r->tcp);
 		break;
 	case 2:
 	case 3:

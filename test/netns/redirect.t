@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""connect() that other BPF programs redirect, and connect() that fails before a packet."""
+"""connect() that other BPF programs redirect or that fails before a packet, connections that a proxy takes."""
 import errno
 import os
 import sys
@@ -102,6 +102,40 @@ def _():
                     "source.process.pid": client.pid, "destination.ip": server_ip}, "the good one")
             same(len(watch.all(fail_of(client, port))), n, f"fails ({how})")
     watch.stop()
+
+
+TRANSPARENT = """import json, os, socket, sys
+s = socket.socket()
+s.setsockopt(socket.SOL_IP, 19, 1)   # IP_TRANSPARENT
+s.bind(("0.0.0.0", 0))
+s.listen(1)
+print(json.dumps({"port": s.getsockname()[1], "pid": os.getpid()}), flush=True)
+c, _ = s.accept()
+c.recv(100, socket.MSG_WAITALL)
+c.sendall(b"x" * 20)
+c.recv(1)
+"""
+
+
+@test("TPROXY: the proxy that took the connection is its other end, under the address that was asked for")
+def _():
+    bed = Bed()
+    bed.a.ns.run("ip", "route", "add", "192.0.2.0/24", "via", bed.b.ip4)
+    proxy = bed.b.ns.start(sys.executable, "-c", TRANSPARENT, stdout=subprocess.PIPE)
+    ready = json.loads(proxy.stdout.readline())
+    bed.b.ns.nft("table ip t {\n chain c {\n type filter hook prerouting priority mangle;\n"
+                 f" tcp dport 8888 tproxy to :{ready['port']} meta mark set 1 accept\n }}\n}}\n")
+    bed.b.ns.run("ip", "rule", "add", "fwmark", "1", "lookup", "100")
+    bed.b.ns.run("ip", "route", "add", "local", "0.0.0.0/0", "dev", "lo", "table", "100")
+    watch = Observe("port", "=", "8888", near=[bed])
+    line = bed.a.ns.talk("tcp-client", ip="192.0.2.1", port=8888, send=100, recv=20).wait()[0]
+    expect(watch.wait(by_ports(line, "close"), what="the close"), {
+        "flow.seen_by": ["source", "destination"], "source.bytes": 100, "destination.bytes": 20,
+        "source.ip": bed.a.ip4, "destination.ip": "192.0.2.1", "destination.port": 8888,
+        "source.process.pid": line["pid"], "destination.process.pid": ready["pid"],
+        "destination.netns.cookie": bed.b.ns.cookie}, "one conversation")
+    watch.stop()
+    watch.check_lines()
 
 
 main()

@@ -1023,6 +1023,8 @@ static void test_wrong_sizes_change_nothing(void **state)
 	assert_int_equal(flow_table_record(b->table, &r.h, sizeof(r) - 1), -EBADMSG);
 	assert_int_equal(flow_table_record(b->table, &r.h, 4), -EBADMSG);
 	assert_int_equal(flow_table_record(b->table, &unknown, sizeof(unknown)), 0);
+	r.flags = TCP_F_REDIRECTED; /* and nothing says from where */
+	assert_int_equal(flow_table_record(b->table, &r.h, sizeof(r)), -EBADMSG);
 	flow_table_tick(b->table, UINT64_MAX);
 	assert_int_equal(b->n, 0);
 }
