@@ -121,8 +121,8 @@ c.recv(1)
 def _():
     bed = Bed()
     bed.a.ns.run("ip", "route", "add", "192.0.2.0/24", "via", bed.b.ip4)
-    proxy = bed.b.ns.start(sys.executable, "-c", TRANSPARENT, stdout=subprocess.PIPE)
-    ready = json.loads(proxy.stdout.readline())
+    taker = bed.b.ns.start(sys.executable, "-c", TRANSPARENT, stdout=subprocess.PIPE)
+    ready = json.loads(taker.stdout.readline())
     bed.b.ns.nft("table ip t {\n chain c {\n type filter hook prerouting priority mangle;\n"
                  f" tcp dport 8888 tproxy to :{ready['port']} meta mark set 1 accept\n }}\n}}\n")
     bed.b.ns.run("ip", "rule", "add", "fwmark", "1", "lookup", "100")
