@@ -3,7 +3,9 @@
 # Run the rungs of the tests, or those named: run.sh [check|unit|fuzz|prog|netns|vm]...
 # Every test is an executable that speaks TAP. check, unit and fuzz run side by side; prog and netns
 # share the kernel's state and run behind them, one at a time; then vm's, which boot kernels of their
-# own, one at a time too. Closes with Result: PASS or FAIL.
+# own, one at a time too. Some tests hold promises of time, which a busy host breaks: up to five files
+# that fail are named and run once more at the end, and fail if they do so again. Closes with Result:
+# PASS or FAIL.
 # B: the folder of the build. JOBS: how many side by side. TEST_SECONDS: when a test file is hung.
 set -eu
 cd "$(dirname "$0")/.."
@@ -47,5 +49,8 @@ exec perl -MTAP::Harness -e '
 		rules => { seq => [ { par => [ "test/check/*", "$build/test/unit/*", "test/fuzz/*" ] },
 				    { seq => [ "$build/test/prog/*", "test/netns/*", "test/vm/*" ] } ] },
 	});
-	exit !$harness->runtests(@tests)->all_passed;
+	my @failed = $harness->runtests(@tests)->failed;
+	exit !!@failed unless @failed && @failed <= 5;
+	print "\n", scalar @failed, " failed, once more: @failed\n\n";
+	exit !$harness->runtests(@failed)->all_passed;
 ' "${JOBS:-$(nproc)}" "${TEST_SECONDS:-600}" "$B" $list

@@ -108,8 +108,10 @@ def _():
     watch = Observe(near=[bed()], options=["--max-sockets", "64"])
     n = 200
     server = bed().b.ns.talk("udp-server", ip=bed().b.ip4, count=n, reply=3, pause="close")
+    watch.process.send_signal(signal.SIGSTOP)  # else it makes room, if the host is slow
     client = bed().a.ns.talk("udp-client", ip=bed().b.ip4, port=server.port, sockets=n, reply=3)
     same(sum(line["received"] for line in client.wait(seconds=60)), 3 * n, "bytes answered")
+    watch.process.send_signal(signal.SIGCONT)
     watch.wait(lambda e: is_lost(e) and get(e, "lost.reason") == "dgram_map_full", what="a loss")
     server.expect("paused")
     server.go()
