@@ -34,6 +34,9 @@ enum filter_field {
 	FILTER_DIRECTION,
 	FILTER_ACTION,
 	FILTER_DEVICE,
+	FILTER_KIND,
+	FILTER_DRIVER,
+	FILTER_CGROUP,
 	N_FILTER_FIELDS,
 };
 
@@ -93,6 +96,8 @@ void filter_free(struct filter *f);
 
 /* @subject is what the subject's value() takes. */
 bool filter_match(const struct filter *f, const void *subject);
+/* Does it ask for @field at all? For values that are dear to find out. NULL asks for nothing. */
+bool filter_asks(const struct filter *f, enum filter_field field);
 
 /* Append the help on filters for @subject: a line of syntax, then one line a field. */
 void filter_help(const struct filter_subject *subject, struct buf *b);

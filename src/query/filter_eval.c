@@ -4,6 +4,15 @@
 
 #include "query/filter_program.h"
 
+/* Is @path the one that was asked for, or below it? */
+static bool tree_matches(const struct filter_test *t, const char *path)
+{
+	if (t->match == MATCH_GLOB)
+		return !fnmatch(t->text, path, FNM_LEADING_DIR);
+	return !strncmp(t->text, path, t->text_len) &&
+	       (!path[t->text_len] || path[t->text_len] == '/');
+}
+
 static bool text_matches(const struct filter_test *t, const char *text)
 {
 	switch (t->match) {
@@ -24,6 +33,13 @@ static bool path_matches(const struct filter_test *t, const char *path)
 	return slash && text_matches(t, slash + 1);
 }
 
+static bool named_matches(const struct filter_test *t, const char *text)
+{
+	if (t->tree)
+		return tree_matches(t, text);
+	return t->path ? path_matches(t, text) : text_matches(t, text);
+}
+
 static bool number_matches(const struct filter_test *t, uint64_t number)
 {
 	if (t->match == MATCH_MASK)
@@ -38,8 +54,7 @@ static bool value_matches(const struct filter_test *t, const struct filter_value
 	if (t->match == MATCH_KNOWN)
 		return true;
 	switch (v->kind) {
-	case FILTER_VALUE_TEXT:
-		return t->path ? path_matches(t, v->text) : text_matches(t, v->text);
+	case FILTER_VALUE_TEXT: return named_matches(t, v->text);
 	case FILTER_VALUE_NUMBER: return number_matches(t, v->number);
 	case FILTER_VALUE_IP: return t->match == MATCH_IP && ip_in_prefix(v->ip, &t->ip, t->prefix);
 	default: return false;
@@ -92,4 +107,12 @@ bool filter_match(const struct filter *f, const void *subject)
 		}
 	}
 	return truth;
+}
+
+bool filter_asks(const struct filter *f, enum filter_field field)
+{
+	for (unsigned int i = 0; f && i < f->n_steps; i++)
+		if (f->steps[i].kind == STEP_TEST && f->steps[i].test.field == field)
+			return true;
+	return false;
 }

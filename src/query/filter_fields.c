@@ -99,6 +99,24 @@ const struct filter_field_row filter_fields[N_FILTER_FIELDS] = {
 		.also = " dev iface interface link nic ifname ",
 		.help = "network device's name; glob",
 	},
+	[FILTER_KIND] = {
+		.name = "kind", .noun = "a kind of device",
+		.type = FILTER_TYPE_NAME,
+		.also = " linkkind devtype ",
+		.help = "kind of network device: veth, bridge, physical, vf, ...; glob",
+	},
+	[FILTER_DRIVER] = {
+		.name = "driver", .noun = "a driver",
+		.type = FILTER_TYPE_NAME,
+		.also = " module ",
+		.help = "network device's driver; glob",
+	},
+	[FILTER_CGROUP] = {
+		.name = "cgroup", .noun = "a path of a cgroup",
+		.type = FILTER_TYPE_TREE, .sided = true,
+		.also = " cgroups cgroup2 slice unit ",
+		.help = "cgroup of a process: /a is also /a/b, all below it; glob",
+	},
 };
 /* clang-format on */
 

@@ -15,6 +15,7 @@
 enum filter_type {
 	FILTER_TYPE_NAME, /* text or glob */
 	FILTER_TYPE_PATH, /* text or glob, of a whole path or its last part */
+	FILTER_TYPE_TREE, /* absolute path or glob, of it and what is below it */
 	FILTER_TYPE_ID,	  /* beginning of an id, or glob */
 	FILTER_TYPE_NAME_OR_NUMBER,
 	FILTER_TYPE_NUMBER,
@@ -57,6 +58,7 @@ struct filter_test {
 	unsigned int sides; /* SOURCE | DESTINATION; WHOLE */
 	bool negate;
 	bool path;	 /* the last part of a text counts, too */
+	bool tree;	 /* what is below a path counts, too */
 	bool has_number; /* number counts beside text (NAME_OR_NUMBER) */
 	enum filter_match_kind match;
 	const char *text;

@@ -26,6 +26,20 @@ static int read_path(struct filter_test *t, const char *value, struct buf *ret_e
 	return 0;
 }
 
+/* Slashes at the end say nothing; of "/" the empty text is left, which all paths are below. */
+static int read_tree(struct filter_test *t, const char *value, struct buf *ret_expected)
+{
+	if (!strchr("/*?[", *value)) {
+		buf_addf(ret_expected, "expected a path from the root, /%s", value);
+		return -EINVAL;
+	}
+	read_text(t, value, MATCH_EXACT);
+	t->tree = true;
+	while (t->match == MATCH_EXACT && t->text_len && value[t->text_len - 1] == '/')
+		t->text_len--;
+	return 0;
+}
+
 static int read_id(struct filter_test *t, const char *value, struct buf *ret_expected)
 {
 	read_text(t, value, MATCH_PREFIX);
@@ -111,6 +125,7 @@ static int read_word(struct filter_test *t, const char *value, struct buf *ret_e
 static int (*const readers[N_FILTER_TYPES])(struct filter_test *, const char *, struct buf *) = {
 	[FILTER_TYPE_NAME] = read_name,
 	[FILTER_TYPE_PATH] = read_path,
+	[FILTER_TYPE_TREE] = read_tree,
 	[FILTER_TYPE_ID] = read_id,
 	[FILTER_TYPE_NAME_OR_NUMBER] = read_name_or_number,
 	[FILTER_TYPE_NUMBER] = read_whole_number,

@@ -56,6 +56,8 @@ static bool process_value(const struct flow_side *side, enum filter_field field,
 		set_number(v, p->uid);
 	else if (p && field == FILTER_CONTAINER)
 		set_text(v, p->container_id);
+	else if (p && field == FILTER_CGROUP)
+		set_text(v, p->cgroup);
 	return i < 2;
 }
 
@@ -75,6 +77,7 @@ static bool side_value(const struct flow_side *side, enum filter_field field, un
 	case FILTER_PROCESS: return process_text(side, i, v);
 	case FILTER_PID:
 	case FILTER_UID:
+	case FILTER_CGROUP:
 	case FILTER_CONTAINER: return process_value(side, field, i, v);
 	case FILTER_NETNS: return netns_value(side, i, v);
 	case FILTER_IP:
@@ -126,7 +129,7 @@ static bool flow_value(const void *subject, enum filter_field field, enum filter
 
 const struct filter_subject filter_subject_flow = {
 	.what = "a flow",
-	.fields = (1U << N_FILTER_FIELDS) - 1,
+	.fields = ((1U << N_FILTER_FIELDS) - 1) & ~(1U << FILTER_KIND | 1U << FILTER_DRIVER),
 	.side_names = { "source", "destination" },
 	.side_short = { "src", "dst" },
 	.value = flow_value,

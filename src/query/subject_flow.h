@@ -9,8 +9,8 @@
  * A flow event as a filter's subject: filter_compile(text, &filter_subject_flow, ...),
  * filter_match(f, flow event).
  *
- * process, pid, uid and container of an end are those of its last process and of the one that
- * opened it.
+ * process, pid, uid, container and cgroup of an end are those of its last process and of the one
+ * that opened it.
  */
 extern const struct filter_subject filter_subject_flow;
 

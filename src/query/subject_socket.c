@@ -39,6 +39,15 @@ static bool container_value(const struct socket_row *s, unsigned int i, struct f
 	return true;
 }
 
+static bool cgroup_value(const struct socket_row *s, unsigned int i, struct filter_value *v)
+{
+	if (i >= socket_owners_kept(s))
+		return false;
+	if (s->owners[i].process)
+		set_text(v, s->owners[i].process->cgroup);
+	return true;
+}
+
 static bool pid_value(const struct socket_row *s, unsigned int i, struct filter_value *v)
 {
 	if (i >= socket_owners_kept(s))
@@ -104,6 +113,7 @@ static bool local_value(const struct socket_row *s, enum filter_field field, uns
 	case FILTER_UID: return uid_value(s, i, v);
 	case FILTER_NETNS: return netns_value(s, i, v);
 	case FILTER_CONTAINER: return container_value(s, i, v);
+	case FILTER_CGROUP: return cgroup_value(s, i, v);
 	case FILTER_DEVICE:
 		if (s->ifindex && *s->device)
 			set_text(v, s->device);
@@ -130,7 +140,7 @@ const struct filter_subject filter_subject_socket = {
 	.what = "a socket",
 	.fields = 1U << FILTER_PROCESS | 1U << FILTER_PID | 1U << FILTER_UID | 1U << FILTER_NETNS |
 		  1U << FILTER_CONTAINER | 1U << FILTER_POD | 1U << FILTER_IP | 1U << FILTER_PORT |
-		  1U << FILTER_TRANSPORT | 1U << FILTER_DEVICE,
+		  1U << FILTER_TRANSPORT | 1U << FILTER_DEVICE | 1U << FILTER_CGROUP,
 	.side_names = { "local", "peer" },
 	.side_short = { "src", "dst" },
 	.value = socket_value,

@@ -7,8 +7,8 @@
 
 /*
  * A struct socket_row as a filter's subject. Its sides are "local" and "peer"; process, pid, uid,
- * netns, container and device stand on the local one. uid is that of the socket and those of its
- * processes; process, pid and container those of all owners that the row keeps.
+ * netns, container, cgroup and device stand on the local one. uid is that of the socket and those
+ * of its processes; process, pid, container and cgroup those of all owners that the row keeps.
  */
 extern const struct filter_subject filter_subject_socket;
 

@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "base/nearest.h"
+#include "query/subject_device.h"
 #include "query/subject_flow.h"
 
 /*
@@ -21,6 +22,7 @@ static struct process curl = {
 	.name = "curl",
 	.executable = "/usr/bin/curl",
 	.container_id = "3f2a99c0ffee",
+	.cgroup = "/kubepods/burstable/pod12/3f2a99c0ffee",
 };
 
 static struct process bash = { .pid = 4000, .uid = 0, .name = "bash", .executable = "/bin/bash" };
@@ -189,6 +191,24 @@ static void test_container_and_pod(void **state)
 	assert_no_match("container!=3f2a");
 	assert_no_match("pod=*");
 	assert_match("pod!=default/web-*");
+}
+
+static void test_cgroup(void **state)
+{
+	assert_match("cgroup=/kubepods/burstable/pod12/3f2a99c0ffee");
+	assert_match("cgroup=/kubepods/burstable");
+	assert_match("cgroup=/kubepods/burstable/");
+	assert_match("cgroup=/");
+	assert_no_match("cgroup=/kubepods/burst");
+	assert_no_match("cgroup=/burstable");
+	assert_no_match("cgroup=/kubepods/burstable/pod12/3f2a99c0ffee/deeper");
+	assert_match("cgroup=/kubepods/*/pod12");
+	assert_match("cgroup=/kubepods/burstable/pod?2");
+	assert_no_match("cgroup=/kubepods/burstable/pod?");
+	assert_match("cgroup=*/pod12");
+	assert_no_match("cgroup!=/kubepods");
+	assert_match("source.cgroup=* and not destination.cgroup=*");
+	assert_match("not dst.cgroup=/");
 }
 
 static void test_ip(void **state)
@@ -397,8 +417,9 @@ static void test_spelling(void **state)
 	curl.name = "curl";
 }
 
-#define FIELDS \
-	"fields: process pid uid netns container pod ip port transport direction action device"
+#define FIELDS                                                                                   \
+	"fields: process pid uid netns container pod ip port transport direction action device " \
+	"cgroup"
 
 static void test_errors_in_fields(void **state)
 {
@@ -434,6 +455,8 @@ static void test_errors_in_values(void **state)
 	assert_error("pid=99999999999999999999",
 		     "column 5: '99999999999999999999' is not a process id; "
 		     "expected a number from 0 to 2147483647");
+	assert_error("cgroup=user.slice", "column 8: 'user.slice' is not a path of a cgroup; "
+					  "expected a path from the root, /user.slice");
 	assert_error("uid=root",
 		     "column 5: 'root' is not a user id; expected a number from 0 to 4294967294");
 	assert_error("ip=10.0.0",
@@ -610,12 +633,85 @@ static void test_other_subject(void **state)
 		    "filter: column 1: a place has no sides: expected a field without '.'");
 }
 
+static bool device_matches(const char *text)
+{
+	static const char *const cgroups[] = {
+		"/user.slice",
+		"/docker/0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
+	};
+	static char *names[] = { "blue", "/var/run/docker/netns/1" };
+	static const struct device device = {
+		.id = { 4097, 2 }, .name = "eth0", .kind = "veth", .driver = "veth"
+	};
+	static const struct netns netns = { 4097, 4026532290, names, 2, .n_processes = 2 };
+	struct device_subject subject = { &device, &netns, cgroups, 2 };
+	struct filter *f;
+	struct err e;
+	bool truth;
+
+	if (filter_compile(text, &filter_subject_device, &f, &e))
+		fail_msg("%s: %s", text, e.text);
+	truth = filter_match(f, &subject);
+	filter_free(f);
+	return truth;
+}
+
+static void test_devices(void **state)
+{
+	static const char *const hits[] = {
+		"device=eth0",
+		"device=eth*",
+		"kind=veth",
+		"kind!=loopback",
+		"driver=v*",
+		"netns=blue",
+		"netns=/var/run/docker/*",
+		"netns=4097",
+		"netns=4026532290",
+		"cgroup=/user.slice",
+		"cgroup=/docker",
+		"container=0123",
+		"not pod=*",
+		"kind=veth and (device=lo or cgroup=/docker)",
+	};
+	static const char *const misses[] = {
+		"device=eth", "kind=bridge",  "driver!=veth",
+		"netns=2",    "cgroup=/user", "container=1",
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(hits); i++)
+		if (!device_matches(hits[i]))
+			fail_msg("'%s' misses", hits[i]);
+	for (size_t i = 0; i < ARRAY_SIZE(misses); i++)
+		if (device_matches(misses[i]))
+			fail_msg("'%s' hits", misses[i]);
+	check_error(&filter_subject_device, "action=open", EINVAL,
+		    "filter: column 1: a device has no field 'action'; "
+		    "fields: netns container pod device kind driver cgroup");
+}
+
+static void test_what_is_asked(void **state)
+{
+	struct filter *f;
+
+	assert_int_equal(filter_compile("kind=veth and not (cgroup=/a)", &filter_subject_device, &f,
+					NULL),
+			 0);
+	assert_true(filter_asks(f, FILTER_KIND));
+	assert_true(filter_asks(f, FILTER_CGROUP));
+	assert_false(filter_asks(f, FILTER_CONTAINER));
+	assert_false(filter_asks(NULL, FILTER_KIND));
+	filter_free(f);
+}
+
 static void test_help(void **state)
 {
 	struct buf b = { 0 };
 
 	filter_help(&filter_subject_flow, &b);
 	for (unsigned int i = 0; i < N_FILTER_FIELDS; i++) {
+		if (!(filter_subject_flow.fields & 1U << i))
+			continue;
 		assert_non_null(strstr(b.data, filter_field_name(i)));
 		assert_non_null(strstr(b.data, filter_field_help(i)));
 	}
@@ -667,6 +763,7 @@ int main(void)
 		FLOW_TEST(test_pid_and_uid),
 		FLOW_TEST(test_netns),
 		FLOW_TEST(test_container_and_pod),
+		FLOW_TEST(test_cgroup),
 		FLOW_TEST(test_ip),
 		FLOW_TEST(test_ip6),
 		FLOW_TEST(test_port),
@@ -685,6 +782,8 @@ int main(void)
 		FLOW_TEST(test_long_chain),
 		FLOW_TEST(test_glob_is_bounded),
 		FLOW_TEST(test_other_subject),
+		FLOW_TEST(test_devices),
+		FLOW_TEST(test_what_is_asked),
 		FLOW_TEST(test_help),
 		FLOW_TEST(test_manual),
 		FLOW_TEST(test_nearest),

@@ -25,6 +25,7 @@ static struct process nginx = {
 	.name = (char *)"nginx",
 	.executable = (char *)"/usr/sbin/nginx",
 	.container_id = (char *)"0123456789abcdef",
+	.cgroup = (char *)"/system.slice/nginx.service",
 };
 static struct process worker = { .n_ref = 1, .pid = 812, .uid = 34, .name = (char *)"worker" };
 
@@ -97,7 +98,7 @@ static void listener_as_json(void **state)
 {
 	struct socket_row s = listener();
 
-	nginx.container_id = NULL;
+	nginx.container_id = nginx.cgroup = NULL;
 	assert_line(&s, HEAD "\"network\":{\"transport\":\"tcp\",\"iana_number\":\"6\","
 			     "\"type\":\"ipv4\"},\"user\":{\"id\":\"33\",\"name\":\"www-data\"},"
 			     "\"socket\":{\"cookie\":9,\"state\":\"listen\",\"type\":\"stream\","
@@ -111,6 +112,7 @@ static void listener_as_json(void **state)
 			     "\"process\":{\"pid\":811,\"name\":\"nginx\","
 			     "\"executable\":\"/usr/sbin/nginx\",\"user\":{\"id\":\"33\"}}}}\n");
 	nginx.container_id = (char *)"0123456789abcdef";
+	nginx.cgroup = (char *)"/system.slice/nginx.service";
 }
 
 static void unowned_as_json(void **state)
@@ -181,6 +183,8 @@ static void filters_choose(void **state)
 		{ "uid=34", true, false },
 		{ "uid=0", false, false },
 		{ "container=01234567", true, false },
+		{ "cgroup=/system.slice", true, false },
+		{ "cgroup=/system", false, false },
 		{ "netns=web", true, false },
 		{ "netns=58", true, true },
 		{ "netns=4026532177", true, true },
