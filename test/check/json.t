@@ -11,7 +11,7 @@ import subprocess
 import sys
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-LINES = os.path.join(ROOT, os.environ.get("B", "build"), "test/unit/test_event_json")
+UNIT = os.path.join(ROOT, os.environ.get("B", "build"), "test/unit")
 SCHEMA = os.path.join(ROOT, "doc/schema/nslens.schema.json")
 n_tests = failed = 0
 
@@ -23,6 +23,12 @@ def report(ok, name, text=""):
     print(f"{'ok' if ok else 'not ok'} {n_tests} - {name}")
     for line in text.splitlines() if not ok else []:
         print("# " + line)
+
+
+def lines_of(test):
+    """What a unit test's program prints of its samples."""
+    return subprocess.run([os.path.join(UNIT, test), "--lines"], stdout=subprocess.PIPE,
+                          check=False).stdout
 
 
 def validate(data, *args):
@@ -91,6 +97,16 @@ def check_lines(lines):
     return whole
 
 
+def check_devices(lines):
+    status, text = validate(lines, "device")
+    report(status == 0, "the devices' lines fit the schema", text)
+    whole = [json.loads(x) for x in lines.splitlines()]
+    hooks = {h["state"] for x in whole for h in x["hooks"]}
+    states = {x["coverage"]["state"] for x in whole}
+    report(hooks == {"waiting", "attached", "starved", "failed"}
+           and states == {"full", "partial", "none"}, "they are of every state", f"{hooks} {states}")
+
+
 def check_examples():
     found = list(examples())
     wrong = []
@@ -133,9 +149,9 @@ def check_tool(flow):
 
 
 def main():
-    done = subprocess.run([LINES, "--lines"], stdout=subprocess.PIPE, check=False)
     check_schema()
-    whole = check_lines(done.stdout)
+    whole = check_lines(lines_of("test_event_json"))
+    check_devices(lines_of("test_device_rows"))
     check_examples()
     check_tool(next(x for x in whole if x["event"]["action"] == "close"))
     print(f"1..{n_tests}")
