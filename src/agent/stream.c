@@ -10,6 +10,7 @@
 #include "abi/record.h"
 #include "base/base.h"
 #include "discover/registry.h"
+#include "query/subject_flow.h"
 #include "sys/clock.h"
 
 /* So much is shipped at once, the rest with the next tick. */
@@ -118,7 +119,7 @@ static void stream_take(struct stream *s, const struct event *event)
 		return;
 	}
 	stream_tell_missed(s);
-	s->totals.events++;
+	s->totals.events += event->kind != EVENT_FINDING;
 	s->sink->event(s->sink_state, &s->out, event);
 	if (s->out.len > SHIP_BYTES)
 		stream_ship(s);
@@ -147,6 +148,10 @@ static void stream_on_event(void *arg, const struct event *event)
 		if (stream_full(s))
 			stream_miss(s, event->lost.reason, event->lost.records);
 		else
+			stream_take(s, event);
+		break;
+	case EVENT_FINDING:
+		if (finding_match(s->filter, &event->finding))
 			stream_take(s, event);
 		break;
 	case EVENT_TOTALS: break;

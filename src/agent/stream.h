@@ -16,7 +16,7 @@ struct stream;
 
 struct stream_options {
 	const struct sink *sink;
-	const struct filter *filter; /* borrowed as long as the stream lives */
+	const struct filter *filter; /* of flows; borrowed as long as the stream lives */
 	struct text_options text;
 	bool no_args;	  /* leave processes' arguments out */
 	size_t max_bytes; /* waiting in out before events are dropped, and counted; 0: no bound */

@@ -29,3 +29,22 @@ const char *const flow_party_names[N_PARTIES] = {
 	[PARTY_DESTINATION] = "destination",
 	[PARTY_KERNEL] = "kernel",
 };
+
+const char *const finding_type_names[N_FINDING_TYPES] = {
+	[FINDING_HOOK_STARVED] = "hook_starved",
+	[FINDING_HOOK_REMOVED] = "hook_removed",
+	[FINDING_HOOK_REPLACED] = "hook_replaced",
+	[FINDING_HOOK_LATE] = "hook_late",
+};
+
+struct flow_side finding_side(const struct finding_event *finding)
+{
+	return (struct flow_side){
+		.has = SIDE_HAS_NETNS | SIDE_HAS_DEVICE,
+		.netns_cookie = finding->device.netns_cookie,
+		.netns_inode = finding->netns_inode,
+		.netns_name = finding->netns_name,
+		.ifindex = finding->device.ifindex,
+		.device = finding->device_name,
+	};
+}

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "model/device.h"
 #include "model/endpoint.h"
 #include "model/process.h"
 
@@ -119,7 +120,38 @@ struct totals_event {
 	uint64_t duration_ns;
 };
 
-enum event_kind { EVENT_FLOW, EVENT_LOST, EVENT_TOTALS };
+enum finding_type {
+	FINDING_HOOK_STARVED,  /* a program before our hook keeps packets from it */
+	FINDING_HOOK_REMOVED,  /* our hook was taken off */
+	FINDING_HOOK_REPLACED, /* something else is where our hook was */
+	FINDING_HOOK_LATE,     /* packets passed before our hook was attached */
+	N_FINDING_TYPES
+};
+
+/* "hook_starved", ... */
+extern const char *const finding_type_names[N_FINDING_TYPES];
+
+enum finding_has { FINDING_HAS_POINT = 1 << 0 };
+
+/* A verdict on a device: something that a person should know begins, or is over. */
+struct finding_event {
+	uint64_t ts_ns;
+	enum finding_type type;
+	bool over; /* else it begins */
+	unsigned int has;
+	enum device_point point;
+	uint32_t prog_id;   /* of the other program; 0: none or unknown */
+	const char *reason; /* one line for people; NULL: the type says it all */
+	struct device_id device;
+	const char *device_name; /* NULL: unknown */
+	uint32_t netns_inode;	 /* 0: unknown */
+	const char *netns_name;	 /* NULL: none known */
+};
+
+/* Its device and namespace, as the end of a flow has them. */
+struct flow_side finding_side(const struct finding_event *finding);
+
+enum event_kind { EVENT_FLOW, EVENT_LOST, EVENT_TOTALS, EVENT_FINDING };
 
 struct event {
 	enum event_kind kind;
@@ -127,6 +159,7 @@ struct event {
 		struct flow_event flow;
 		struct lost_event lost;
 		struct totals_event totals;
+		struct finding_event finding;
 	};
 };
 

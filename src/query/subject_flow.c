@@ -108,9 +108,9 @@ static bool whole_value(const struct flow_event *flow, enum filter_field field,
 {
 	enum filter_direction direction;
 
-	if (field == FILTER_TRANSPORT)
+	if (field == FILTER_TRANSPORT && flow->transport < N_TRANSPORTS)
 		set_number(v, flow->transport);
-	else if (field == FILTER_ACTION)
+	else if (field == FILTER_ACTION && flow->action < N_FLOW_ACTIONS)
 		set_number(v, flow->action);
 	else if (field == FILTER_DIRECTION && flow_direction(flow, &direction))
 		set_number(v, direction);
@@ -134,3 +134,16 @@ const struct filter_subject filter_subject_flow = {
 	.side_short = { "src", "dst" },
 	.value = flow_value,
 };
+
+bool finding_match(const struct filter *f, const struct finding_event *finding)
+{
+	/* No transport, no action. */
+	struct flow_event as_flow = {
+		.transport = N_TRANSPORTS,
+		.action = N_FLOW_ACTIONS,
+		.source = finding_side(finding),
+		.destination = finding_side(finding),
+	};
+
+	return filter_match(f, &as_flow);
+}

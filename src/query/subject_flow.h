@@ -14,6 +14,12 @@
  */
 extern const struct filter_subject filter_subject_flow;
 
+/*
+ * Does a finding pass a filter that was compiled for flows? Its device and namespace count as those
+ * of either end; of the other fields it has no value.
+ */
+bool finding_match(const struct filter *f, const struct finding_event *finding);
+
 /* "in", "out", "local". */
 extern const char *const filter_direction_names[N_DIRECTIONS];
 

@@ -2,7 +2,7 @@
 /*
  * Lines for people. Above so many lines a second nobody reads them: the rest of that second, and
  * the following ones as long as it lasts, are folded into one line a group and second. What was
- * lost is always a line of its own.
+ * lost, and each finding, is always a line of its own.
  */
 #include <errno.h>
 
@@ -79,7 +79,8 @@ static void text_event(void *state, struct buf *out, const struct event *event)
 	put_header(s, out);
 	switch (event->kind) {
 	case EVENT_FLOW: add_flow(s, out, event); return;
-	case EVENT_LOST: break;
+	case EVENT_LOST:
+	case EVENT_FINDING: break;
 	case EVENT_TOTALS: flush(s, out, event->totals.ts_ns); break;
 	}
 	event_text(out, s->options.context, &s->options.text, event);

@@ -390,6 +390,30 @@ static void totals_json(struct jsonw *j, const struct wire_context *ctx,
 	jsonw_object_end(j);
 }
 
+static void finding_json(struct jsonw *j, const struct wire_context *ctx,
+			 const struct finding_event *finding)
+{
+	struct flow_side side = finding_side(finding);
+
+	jsonw_member_time(j, "@timestamp", finding->ts_ns);
+	jsonw_member_object(j, "event");
+	jsonw_member_string(j, "kind", "alert");
+	jsonw_member_string(j, "dataset", "nslens.finding");
+	jsonw_member_string(j, "action", finding->over ? "end" : "begin");
+	jsonw_object_end(j);
+	add_host(j, ctx);
+	jsonw_member_object(j, "finding");
+	jsonw_member_string(j, "type", finding_type_names[finding->type]);
+	if (finding->has & FINDING_HAS_POINT)
+		jsonw_member_string(j, "point", device_point_names[finding->point]);
+	if (finding->prog_id)
+		jsonw_member_u64(j, "prog_id", finding->prog_id);
+	jsonw_member_string(j, "reason", finding->reason);
+	jsonw_object_end(j);
+	add_device(j, &side);
+	add_netns(j, &side);
+}
+
 void event_json(struct buf *out, const struct wire_context *ctx, const struct event *event)
 {
 	struct jsonw j = jsonw_on(out);
@@ -400,6 +424,7 @@ void event_json(struct buf *out, const struct wire_context *ctx, const struct ev
 	case EVENT_FLOW: flow_json(&j, ctx, &event->flow); break;
 	case EVENT_LOST: lost_json(&j, ctx, &event->lost); break;
 	case EVENT_TOTALS: totals_json(&j, ctx, &event->totals); break;
+	case EVENT_FINDING: finding_json(&j, ctx, &event->finding); break;
 	}
 	jsonw_object_end(&j);
 	jsonw_line_end(&j);

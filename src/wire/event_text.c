@@ -409,6 +409,45 @@ static void add_totals(struct line *line, const struct totals_event *totals)
 	buf_addf(line->out, ", %s", units_duration(totals->duration_ns, text));
 }
 
+/* "hook starved" */
+static void add_finding_type(struct buf *out, enum finding_type type)
+{
+	for (const char *name = finding_type_names[type]; *name; name++)
+		buf_addc(out, *name == '_' ? ' ' : *name);
+}
+
+/* "on eth0@blue, tcx/ingress" */
+static void add_finding_place(struct buf *out, const struct wire_context *ctx,
+			      const struct finding_event *finding)
+{
+	struct flow_side side = finding_side(finding);
+
+	buf_adds(out, " on ");
+	if (finding->device_name && *finding->device_name)
+		printable_add(out, finding->device_name);
+	else
+		buf_addf(out, "device %" PRIu32, finding->device.ifindex);
+	add_place(out, ctx, &side);
+	if (finding->has & FINDING_HAS_POINT)
+		buf_addf(out, ", %s", device_point_names[finding->point]);
+}
+
+static void add_finding(struct line *line, const struct wire_context *ctx,
+			const struct layout *layout, const struct finding_event *finding)
+{
+	line_colour(line, finding->over ? "32" : "1;31");
+	add_time(line->out, layout, finding->ts_ns);
+	line_go(line, layout->event);
+	buf_adds(line->out, finding->over ? "OVER   " : "ALERT  ");
+	add_finding_type(line->out, finding->type);
+	add_finding_place(line->out, ctx, finding);
+	if (finding->reason && *finding->reason) {
+		buf_adds(line->out, ": ");
+		printable_add(line->out, finding->reason);
+	}
+	line_plain(line);
+}
+
 static void line_end(struct line *line)
 {
 	buf_addc(line->out, '\n');
@@ -431,6 +470,7 @@ void event_text(struct buf *out, const struct wire_context *ctx, const struct te
 	case EVENT_FLOW: add_flow(&line, ctx, layout, &event->flow); break;
 	case EVENT_LOST: add_lost(&line, layout, &event->lost); break;
 	case EVENT_TOTALS: add_totals(&line, &event->totals); break;
+	case EVENT_FINDING: add_finding(&line, ctx, layout, &event->finding); break;
 	}
 	line_end(&line);
 }

@@ -91,7 +91,7 @@ def check_lines(lines):
     whole = [json.loads(x) for x in lines.splitlines()]
     kinds = {x["event"]["dataset"] for x in whole}
     actions = {x["event"]["action"] for x in whole}
-    report(kinds == {"nslens.flow", "nslens.lost", "nslens.totals"}
+    report(kinds == {"nslens.flow", "nslens.lost", "nslens.finding", "nslens.totals"}
            and actions >= {"open", "update", "close", "fail"}, "they are of every kind",
            f"{kinds} {actions}")
     return whole

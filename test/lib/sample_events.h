@@ -326,6 +326,40 @@ static inline struct event sample_lost(void)
 			       } };
 }
 
+/* Somebody's program keeps packets from our hook. */
+static inline struct event sample_finding(void)
+{
+	return (struct event){
+		.kind = EVENT_FINDING,
+		.finding = {
+			.ts_ns = SAMPLE_NOW_NS + 4500000,
+			.type = FINDING_HOOK_STARVED,
+			.has = FINDING_HAS_POINT,
+			.point = POINT_TCX_INGRESS,
+			.prog_id = 17,
+			.reason = "program 17 runs before ours and kept 120 packets from it",
+			.device = { 4097, 2 },
+			.device_name = "eth0",
+			.netns_inode = 4026532290,
+			.netns_name = "blue",
+		},
+	};
+}
+
+/* The least of it; over. */
+static inline struct event sample_finding_over(void)
+{
+	return (struct event){
+		.kind = EVENT_FINDING,
+		.finding = {
+			.ts_ns = SAMPLE_NOW_NS + 4600000,
+			.type = FINDING_HOOK_LATE,
+			.over = true,
+			.device = { 1, 3 },
+		},
+	};
+}
+
 static inline struct event sample_totals(void)
 {
 	return (struct event){ .kind = EVENT_TOTALS,

@@ -251,6 +251,26 @@ static void writes_totals_with_their_noughts(void **state)
 	json_decref(line);
 }
 
+static void writes_findings(void **state)
+{
+	json_t *line = line_of(sample_finding());
+
+	assert_at(line, "",
+		  "{'@timestamp':'2026-01-01T12:00:00.350178901Z','event':{'kind':'alert',"
+		  "'dataset':'nslens.finding','action':'begin'},'host':{'name':'node-1'},"
+		  "'finding':{'type':'hook_starved','point':'tcx/ingress','prog_id':17,"
+		  "'reason':'program 17 runs before ours and kept 120 packets from it'},"
+		  "'device':{'name':'eth0','ifindex':2},"
+		  "'netns':{'inode':4026532290,'cookie':4097,'name':'blue'}}");
+	json_decref(line);
+	line = line_of(sample_finding_over());
+	assert_at(line, "event.action", "'end'");
+	assert_at(line, "finding", "{'type':'hook_late'}");
+	assert_at(line, "device", "{'ifindex':3}");
+	assert_at(line, "netns", "{'cookie':1}");
+	json_decref(line);
+}
+
 static void knows_no_entity_without_a_node(void **state)
 {
 	struct wire_context saved = context;
@@ -280,9 +300,9 @@ static void takes_back_a_line_that_memory_cut(void **state)
 }
 
 static struct event (*const samples[])(void) = {
-	sample_tcp_open,    sample_tcp_close, sample_udp_bare,	  sample_tcp_refused,
-	sample_icmp_update, sample_tcp_host,  sample_tcp_adopted, sample_tcp_long_names,
-	sample_lost,	    sample_totals,
+	sample_tcp_open,    sample_tcp_close, sample_udp_bare,	   sample_tcp_refused,
+	sample_icmp_update, sample_tcp_host,  sample_tcp_adopted,  sample_tcp_long_names,
+	sample_lost,	    sample_finding,   sample_finding_over, sample_totals,
 };
 
 static int print_lines(void)
@@ -331,6 +351,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(says_that_a_refused_connect_failed),
 		cmocka_unit_test(names_an_echo_by_its_types),
 		cmocka_unit_test(writes_losses),
+		cmocka_unit_test(writes_findings),
 		cmocka_unit_test(writes_totals_with_their_noughts),
 		cmocka_unit_test(knows_no_entity_without_a_node),
 		cmocka_unit_test(takes_back_a_line_that_memory_cut),

@@ -25,7 +25,8 @@ static struct wire_context context;
 static struct event (*const samples[])(void) = {
 	sample_tcp_open,     sample_tcp_close, sample_udp_bare,	   sample_tcp_refused,
 	sample_icmp_update,  sample_tcp_host,  sample_tcp_adopted, sample_tcp_long_names,
-	sample_tcp_troubled, sample_lost,      sample_totals,
+	sample_tcp_troubled, sample_lost,      sample_finding,	   sample_finding_over,
+	sample_totals,
 };
 
 /* All samples in each layout. */
@@ -140,6 +141,25 @@ static void says_losses_and_totals(void **state)
 	buf_fini(&out);
 }
 
+static void says_findings(void **state)
+{
+	struct event event = sample_finding();
+	struct buf out = text_of(event, 120, false);
+
+	assert_string_equal(out.data, "12:00:00.350 ALERT  hook starved on eth0@blue, tcx/ingress: "
+				      "program 17 runs before ours and kept 120 packets from it");
+	buf_fini(&out);
+	out = text_of(sample_finding_over(), 120, false);
+	assert_string_equal(out.data, "12:00:00.350 OVER   hook late on device 3");
+	buf_fini(&out);
+	event.finding.device_name = "\x1b[2J";
+	event.finding.reason = "a\nb";
+	out = text_of(event, 80, true);
+	assert_string_equal(out.data, "\x1b[1;31m12:00:00 ALERT  hook starved on \\x1b[2J@blue, "
+				      "tcx/ingress: a\\x0ab\x1b[0m");
+	buf_fini(&out);
+}
+
 static void names_bytes_and_times(void **state)
 {
 	static const struct {
@@ -215,6 +235,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(lets_nobody_own_the_terminal),
 		cmocka_unit_test(colours_only_if_asked),
 		cmocka_unit_test(says_losses_and_totals),
+		cmocka_unit_test(says_findings),
 		cmocka_unit_test(names_bytes_and_times),
 		cmocka_unit_test(escapes_and_cuts_names),
 	};

@@ -633,6 +633,44 @@ static void test_other_subject(void **state)
 		    "filter: column 1: a place has no sides: expected a field without '.'");
 }
 
+static bool finding_matches(const char *text)
+{
+	static const struct finding_event finding = {
+		.type = FINDING_HOOK_STARVED,
+		.device = { 4097, 2 },
+		.device_name = "eth0",
+		.netns_inode = 4026532290,
+		.netns_name = "blue",
+	};
+	struct filter *f;
+	bool truth;
+
+	assert_int_equal(filter_compile(text, &filter_subject_flow, &f, NULL), 0);
+	truth = finding_match(f, &finding);
+	filter_free(f);
+	return truth;
+}
+
+static void test_findings(void **state)
+{
+	static const char *const hits[] = {
+		"",	      "device=eth*",	      "dst.device=eth0", "netns=blue",
+		"netns=4097", "src.netns=4026532290", "process!=curl",	 "not transport=*",
+	};
+	static const char *const misses[] = {
+		"device=lo",	"netns!=blue",	   "process=*", "port=80",
+		"ip=0.0.0.0/0", "action=open",	   "action=*",	"transport=tcp",
+		"transport=*",	"direction=local", "cgroup=/",
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(hits); i++)
+		if (!finding_matches(hits[i]))
+			fail_msg("'%s' misses", hits[i]);
+	for (size_t i = 0; i < ARRAY_SIZE(misses); i++)
+		if (finding_matches(misses[i]))
+			fail_msg("'%s' hits", misses[i]);
+}
+
 static bool device_matches(const char *text)
 {
 	static const char *const cgroups[] = {
@@ -782,6 +820,7 @@ int main(void)
 		FLOW_TEST(test_long_chain),
 		FLOW_TEST(test_glob_is_bounded),
 		FLOW_TEST(test_other_subject),
+		FLOW_TEST(test_findings),
 		FLOW_TEST(test_devices),
 		FLOW_TEST(test_what_is_asked),
 		FLOW_TEST(test_help),

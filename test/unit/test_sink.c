@@ -101,6 +101,23 @@ static void text_folds_above_the_threshold(void **state)
 	stream_close(&s);
 }
 
+/* However busy it is. */
+static void text_folds_no_finding(void **state)
+{
+	struct stream s = stream_open("text", 2);
+
+	tick(&s, 0);
+	for (int i = 0; i < 5; i++) {
+		put(&s, sample_tcp_open());
+		put(&s, sample_finding());
+	}
+	assert_int_equal(count(&s, "open   tcp"), 2);
+	assert_int_equal(count(&s, "ALERT  hook starved on eth0@blue"), 5);
+	tick(&s, NS_PER_SEC);
+	assert_int_equal(count(&s, "folded 3 events"), 1);
+	stream_close(&s);
+}
+
 /* Of a busy second after a busy one no event has a line of its own; of a calm one each. */
 static void text_folds_as_long_as_it_is_busy(void **state)
 {
@@ -263,6 +280,7 @@ int main(void)
 		cmocka_unit_test(finds_sinks_by_name),
 		cmocka_unit_test(text_begins_with_its_header),
 		cmocka_unit_test(text_folds_above_the_threshold),
+		cmocka_unit_test(text_folds_no_finding),
 		cmocka_unit_test(text_folds_as_long_as_it_is_busy),
 		cmocka_unit_test(text_sums_up_by_group_and_never_hides_failures),
 		cmocka_unit_test(text_sums_up_what_has_too_many_groups),
