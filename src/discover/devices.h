@@ -10,7 +10,8 @@
 #include "model/device.h"
 
 /*
- * Every device of every namespace of the registry. With the registry's event loop it is kept
+ * Every device of every namespace of the registry, and, as devices that can't be observed, the
+ * virtual functions of a PF that have none (DEVICE_VF_IFINDEX). With the registry's event loop it is kept
  * current by events: one netlink socket hears RTM_NEWLINK and RTM_DELLINK of all namespaces that
  * have an id (NETLINK_LISTEN_ALL_NSID), and a namespace that gets its id is listed once. It holds
  * no namespace.
@@ -30,17 +31,22 @@ void devices_free(struct devices *d);
 
 /*
  * List all of all namespaces anew, the kernel's counters with them; tells subscribers of what is
- * new. What can't be listed is counted in the health, with the reason of the first.
+ * new. What can't be listed is counted in the health, with the reason of the first. Without a loop
+ * the namespaces are those of the registry's last refresh, and are listed from a namespace that is
+ * made for that and goes before this returns; that needs CAP_SYS_ADMIN.
  */
 int devices_refresh(struct devices *d, struct err *e);
 /* Read one device anew, its counters with it. -ENODEV: it is gone. */
 int devices_refresh_one(struct devices *d, struct device_id id);
 
 /*
- * What a subscriber is told: appeared, any number of changed (name, state, master, kind, XDP
+ * What a subscriber is told: appeared, any number of changed (name, state, MTU, relations, XDP
  * program), gone. A device that is moved to another namespace is gone from one, with @moved_to, and
- * has appeared in the other before that, or appears soon; of one that was deleted @moved_to is
- * NULL. Valid during the call. Any may be NULL.
+ * has appeared in the other before that, or appears soon; its cookie there is 0 if that namespace
+ * isn't known. Of one that was deleted, or whose namespace died, @moved_to is NULL. Valid during
+ * the call, in which nothing may be refreshed. Any may be NULL.
+ *
+ * The kernel doesn't tell when an XDP program comes or goes by a BPF link: a refresh shows it.
  */
 struct devices_subscriber {
 	void (*appeared)(void *arg, const struct device *dev);

@@ -77,29 +77,58 @@ int nsid_fd(const struct nsid *n)
 	return mnl_socket_get_fd(n->hear);
 }
 
-int nsid_give(struct nsid *n, int netns_fd)
+static struct nlmsghdr *put_request(struct nsid *n, void *buf, uint16_t type, int netns_fd)
 {
-	char buf[MESSAGE_BYTES];
 	struct nlmsghdr *h = mnl_nlmsg_put_header(buf);
 	struct rtgenmsg *gen;
-	ssize_t len;
 
-	h->nlmsg_type = RTM_NEWNSID;
-	h->nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK;
+	h->nlmsg_type = type;
+	h->nlmsg_flags = NLM_F_REQUEST | (type == RTM_NEWNSID ? NLM_F_ACK : 0);
 	h->nlmsg_seq = ++n->seq;
 	gen = mnl_nlmsg_put_extra_header(h, sizeof(*gen));
 	gen->rtgen_family = AF_UNSPEC;
 	mnl_attr_put_u32(h, NETNSA_FD, (uint32_t)netns_fd);
-	mnl_attr_put_u32(h, NETNSA_NSID, (uint32_t)NETNSA_NSID_NOT_ASSIGNED);
+	return h;
+}
+
+/* Send what lies in @buf, which has MESSAGE_BYTES, and take the answer there. 0 or -errno. */
+static int ask(struct nsid *n, struct nlmsghdr *h, mnl_cb_t fn, void *arg)
+{
+	ssize_t len;
+
 	if (mnl_socket_sendto(n->ask, h, h->nlmsg_len) < 0)
 		return -errno;
-	len = mnl_socket_recvfrom(n->ask, buf, sizeof(buf));
-	if (len < 0)
-		return -errno;
-	if (mnl_cb_run(buf, (size_t)len, n->seq, mnl_socket_get_portid(n->ask), NULL, NULL) < 0 &&
-	    errno != EEXIST)
+	len = mnl_socket_recvfrom(n->ask, h, MESSAGE_BYTES);
+	if (len < 0 ||
+	    mnl_cb_run(h, (size_t)len, n->seq, mnl_socket_get_portid(n->ask), fn, arg) < 0)
 		return -errno;
 	return 0;
+}
+
+static int take_nsid(const struct nlmsghdr *h, void *arg)
+{
+	struct nlattr *a;
+	int32_t *nsid = arg;
+
+	mnl_attr_for_each(a, h, sizeof(struct rtgenmsg))
+		if (mnl_attr_get_type(a) == NETNSA_NSID && mnl_attr_get_payload_len(a) == 4)
+			*nsid = (int32_t)mnl_attr_get_u32(a);
+	return MNL_CB_STOP;
+}
+
+int nsid_give(struct nsid *n, int netns_fd, int32_t *ret_nsid)
+{
+	char buf[MESSAGE_BYTES] __attribute__((aligned(NLMSG_ALIGNTO)));
+	struct nlmsghdr *h = put_request(n, buf, RTM_NEWNSID, netns_fd);
+	int err;
+
+	mnl_attr_put_u32(h, NETNSA_NSID, (uint32_t)NETNSA_NSID_NOT_ASSIGNED);
+	err = ask(n, h, NULL, NULL);
+	if (err && err != -EEXIST)
+		return err;
+	*ret_nsid = NETNSA_NSID_NOT_ASSIGNED;
+	err = ask(n, put_request(n, buf, RTM_GETNSID, netns_fd), take_nsid, ret_nsid);
+	return err ? err : *ret_nsid < 0 ? -ENOENT : 0;
 }
 
 static int count_death(const struct nlmsghdr *h, void *arg)

@@ -3,6 +3,7 @@
 #define NSLENS_DISCOVER_NSID_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "base/err.h"
 
@@ -17,8 +18,11 @@ struct nsid;
 int nsid_new(struct nsid **ret, struct err *e);
 void nsid_free(struct nsid *n);
 
-/* Give the namespace behind @netns_fd an id; that it has one already is fine. 0 or -errno. */
-int nsid_give(struct nsid *n, int netns_fd);
+/*
+ * Give the namespace behind @netns_fd an id; that it has one already is fine. 0 and the id, which
+ * is not negative, or -errno. Ids are used again after a death.
+ */
+int nsid_give(struct nsid *n, int netns_fd, int32_t *ret_nsid);
 
 /* Readable when a namespace that has an id died. The nsid object's. */
 int nsid_fd(const struct nsid *n);

@@ -192,17 +192,28 @@ static void note_failure(struct netns_registry *r, const char *text)
 
 /* --- ids --- */
 
+static void tell_reachable(struct netns_registry *r, const struct netns_entry *en)
+{
+	for (struct netns_subscriber *s = r->subscribers; s; s = s->next)
+		if (s->reachable)
+			s->reachable(s->arg, &en->ns, en->nsid);
+}
+
 static void give_id(struct netns_registry *r, struct netns_entry *en)
 {
-	int fd = netns_entry_open(en, r->handles);
+	int err, fd = netns_entry_open(en, r->handles);
+	int32_t nsid;
 
 	en->nsid_wanted = false;
-	if (fd >= 0) {
-		en->has_nsid = !nsid_give(r->nsid, fd);
+	err = fd < 0 ? fd : nsid_give(r->nsid, fd, &nsid);
+	if (fd >= 0)
 		close(fd);
-	}
-	if (!en->has_nsid)
+	if (err) {
 		en->n_tries++;
+		return;
+	}
+	netns_table_set_nsid(&r->table, en, nsid);
+	tell_reachable(r, en);
 }
 
 /* Look again for those whose death nobody will tell, less often the longer they last. */
@@ -674,6 +685,32 @@ int netns_registry_open(struct netns_registry *r, uint64_t cookie)
 	struct netns_entry *en = netns_table_get(&r->table, cookie);
 
 	return en ? netns_entry_open(en, r->handles) : -ENOENT;
+}
+
+int32_t netns_registry_nsid(const struct netns_registry *r, uint64_t cookie)
+{
+	struct netns_entry *en = netns_table_get(&r->table, cookie);
+
+	return en && en->has_nsid ? en->nsid : -1;
+}
+
+const struct netns *netns_registry_get_nsid(const struct netns_registry *r, int32_t nsid)
+{
+	struct netns_entry *en = netns_table_get_nsid(&r->table, nsid);
+
+	return en ? &en->ns : NULL;
+}
+
+int netns_registry_look(struct netns_registry *r, struct err *e)
+{
+	int err = walk(r, e);
+
+	if (err || !r->nsid)
+		return err;
+	for (struct netns_entry *en = NULL; (en = netns_table_next(&r->table, en));)
+		if (en->nsid_wanted)
+			give_id(r, en);
+	return 0;
 }
 
 void netns_registry_set_coverage(struct netns_registry *r, bool covered, const char *why)

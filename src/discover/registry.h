@@ -39,14 +39,17 @@ int netns_registry_refresh(struct netns_registry *r, struct err *e);
 
 /*
  * What a subscriber is told, in its order: born, any number of named (the best name is another, or
- * the first, or gone), died. Any may be NULL. The namespace is valid during the call; in died it
- * is not in the registry any more, and has the last name that it had. The registry must not be
- * freed in the call. The struct is the subscriber's, and stays until it unsubscribes.
+ * the first, or gone), died; between born and died reachable, when the namespace has an id: what
+ * happens in it from then on is heard by a netlink socket with NETLINK_LISTEN_ALL_NSID. Any may be
+ * NULL. The namespace is valid during the call; in died it is not in the registry any more, and has
+ * the last name that it had. The registry must not be freed in the call. The struct is the
+ * subscriber's, and stays until it unsubscribes.
  */
 struct netns_subscriber {
 	void (*born)(void *arg, const struct netns *ns);
 	void (*named)(void *arg, const struct netns *ns);
 	void (*died)(void *arg, const struct netns *ns);
+	void (*reachable)(void *arg, const struct netns *ns, int32_t nsid);
 	void *arg;
 	struct netns_subscriber *next; /* the registry's */
 };
@@ -82,6 +85,19 @@ void netns_registry_note(struct netns_registry *r, uint64_t cookie);
  * -errno: it can't be had.
  */
 int netns_registry_open(struct netns_registry *r, uint64_t cookie);
+
+/*
+ * The id of namespace @cookie as seen from that which nslens lives in; -1: it has none (yet, or
+ * nothing is watched). And back; NULL: no namespace that is known has that id.
+ */
+int32_t netns_registry_nsid(const struct netns_registry *r, uint64_t cookie);
+const struct netns *netns_registry_get_nsid(const struct netns_registry *r, int32_t nsid);
+
+/*
+ * Walk now, and give all that have none an id, rather than soon; not from within a call to a
+ * subscriber. Without a loop only the walk is done. -errno: the walk failed.
+ */
+int netns_registry_look(struct netns_registry *r, struct err *e);
 
 /*
  * What all namespaces, and those that come, are said to be: covered, or not and @why (static

@@ -38,8 +38,32 @@ struct netns_entry *netns_table_add(struct netns_table *t, const struct netns_ro
 	return en;
 }
 
+struct netns_entry *netns_table_get_nsid(const struct netns_table *t, int32_t nsid)
+{
+	struct netns_entry *en;
+
+	HASH_FIND(by_nsid, t->by_nsid, &nsid, sizeof(nsid), en);
+	return en;
+}
+
+static void forget_nsid(struct netns_table *t, struct netns_entry *en)
+{
+	if (en && en->has_nsid && netns_table_get_nsid(t, en->nsid) == en)
+		HASH_DELETE(by_nsid, t->by_nsid, en);
+}
+
+void netns_table_set_nsid(struct netns_table *t, struct netns_entry *en, int32_t nsid)
+{
+	forget_nsid(t, en);
+	forget_nsid(t, netns_table_get_nsid(t, nsid));
+	en->has_nsid = true;
+	en->nsid = nsid;
+	HASH_ADD(by_nsid, t->by_nsid, nsid, sizeof(en->nsid), en);
+}
+
 void netns_table_remove(struct netns_table *t, struct netns_entry *en)
 {
+	forget_nsid(t, en);
 	HASH_DELETE(by_cookie, t->by_cookie, en);
 	if (netns_table_get_inode(t, en->ns.inode) == en)
 		HASH_DELETE(by_inode, t->by_inode, en);

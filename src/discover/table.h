@@ -19,7 +19,8 @@ struct netns_entry {
 	uint64_t ns_id;	      /* of walk.h */
 	uint64_t seen_ns;     /* when it was met, CLOCK_MONOTONIC */
 	unsigned int walk;    /* the last that met it */
-	bool has_nsid;	      /* the kernel will tell of its death */
+	bool has_nsid;	      /* the kernel will tell of its death, and of its devices */
+	int32_t nsid;	      /* if so, its number, as seen from our namespace */
 	bool nsid_wanted;     /* it is to get one */
 	unsigned int n_tries; /* to give it one, that failed */
 	bool fresh;	      /* met by the walk that goes on */
@@ -33,12 +34,12 @@ struct netns_entry {
 	uint32_t process, descriptor_pid, descriptor, socket_pid, socket;
 	char *mount_path;
 
-	UT_hash_handle by_cookie, by_inode;
+	UT_hash_handle by_cookie, by_inode, by_nsid;
 };
 
 /* Zero-initialised is empty. */
 struct netns_table {
-	struct netns_entry *by_cookie, *by_inode;
+	struct netns_entry *by_cookie, *by_inode, *by_nsid;
 };
 
 /* NULL: not there. */
@@ -46,6 +47,10 @@ struct netns_entry *netns_table_get(const struct netns_table *t, uint64_t cookie
 struct netns_entry *netns_table_get_inode(const struct netns_table *t, uint32_t inode);
 /* NULL: out of memory. An older entry of the same inode is not found by inode any more. */
 struct netns_entry *netns_table_add(struct netns_table *t, const struct netns_row *row);
+/* Nobody has that id (any more): NULL. */
+struct netns_entry *netns_table_get_nsid(const struct netns_table *t, int32_t nsid);
+/* The kernel gave it id @nsid; one that had it before is dead. */
+void netns_table_set_nsid(struct netns_table *t, struct netns_entry *en, int32_t nsid);
 /* Take it out; the caller frees it. */
 void netns_table_remove(struct netns_table *t, struct netns_entry *en);
 /* The first, or the one after @en; NULL: none. */

@@ -13,13 +13,16 @@
  * names a bit means something only if that is set.
  */
 enum {
-	DEVICE_NAME_MAX = 16,	/* IFNAMSIZ */
+	DEVICE_NAME_MAX = 24,	/* IFNAMSIZ is 16; "<PF>:vf3" of what has none */
 	DEVICE_KIND_MAX = 16,	/* "veth", "loopback", "physical", "vf", ... */
 	DEVICE_DRIVER_MAX = 32, /* "igbvf" */
 	DEVICE_BUS_MAX = 32,	/* "0000:01:10.1" */
 	DEVICE_PIN_MAX = 256,
 	DEVICE_WHY_MAX = 192,
 };
+
+/* A virtual function without a device: the ifindex is this | its number; the netns its PF's. */
+enum { DEVICE_VF_IFINDEX = 0x80000000U };
 
 /* The key: an ifindex is unique in its namespace, as long as the device is there. */
 struct device_id {
