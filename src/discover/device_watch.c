@@ -12,8 +12,8 @@
 #include "discover/device_ask.h"
 
 enum {
-	/* A limit, not memory in use: ten thousand devices that come up at once fit. */
-	BACKLOG_BYTES = 64 << 20,
+	/* A limit, not memory in use: some 20,000 messages; beyond that all is listed anew. */
+	BACKLOG_BYTES = 32 << 20,
 	MESSAGE_BYTES = 64 << 10,
 	RECEIVE_AT_ONCE = 16384,
 };

@@ -11,10 +11,10 @@
 
 /*
  * Every device of every namespace of the registry, and, as devices that can't be observed, the
- * virtual functions of a PF that have none (DEVICE_VF_IFINDEX). With the registry's event loop it is kept
- * current by events: one netlink socket hears RTM_NEWLINK and RTM_DELLINK of all namespaces that
- * have an id (NETLINK_LISTEN_ALL_NSID), and a namespace that gets its id is listed once. It holds
- * no namespace.
+ * virtual functions of a PF that have none (DEVICE_VF_IFINDEX). With the registry's event loop it
+ * is kept current by events: one netlink socket hears RTM_NEWLINK and RTM_DELLINK of all namespaces
+ * that have an id (NETLINK_LISTEN_ALL_NSID), and a namespace that gets its id is listed once. It
+ * holds no namespace.
  *
  * What a device is (name, kind, state, relations) is current; the kernel's counters are as old as
  * the last devices_refresh(), or, of a device that is gone, those of its last message.

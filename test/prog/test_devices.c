@@ -648,6 +648,52 @@ static void reads_the_kernels_counters(void **state)
 	assert_int_equal(devices_refresh_one(t->b.devices, lo), -ENODEV);
 }
 
+/* --- what the kernel doesn't tell --- */
+
+/* Of this process the one socket with much room for messages gets as little as can be. */
+static void make_deaf(void)
+{
+	int bytes, protocol, none = 0;
+	unsigned int n = 0;
+	socklen_t len;
+
+	for (int fd = 3; fd < 256; fd++) {
+		len = sizeof(int);
+		if (getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &len) ||
+		    getsockopt(fd, SOL_SOCKET, SO_RCVBUF, &bytes, &len) || bytes < 32 << 20)
+			continue;
+		n++;
+		assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &none, sizeof(none)),
+				 0);
+	}
+	assert_int_equal(n, 1);
+}
+
+static bool is_again_known(const struct bench *b, void *arg)
+{
+	const struct two *t = arg;
+	struct device_id other = { t->left.cookie, 78 };
+
+	return b->n_gone && !devices_get(b->devices, t->pair.left) &&
+	       !devices_get(b->devices, t->pair.right) && devices_get(b->devices, other);
+}
+
+static void lists_anew_what_the_kernel_had_to_drop(void **state)
+{
+	struct two *t = *state;
+	struct devices_health health;
+
+	make_deaf();
+	for (uint32_t mtu = 1000; mtu < 1050; mtu++)
+		set_u32(&t->right, t->pair.right.ifindex, IFLA_MTU, mtu);
+	delete_device(&t->left, 77);
+	make_veth(&t->left, "other", 78, &t->right, "end");
+	run_until(&t->b, is_again_known, t);
+	devices_get_health(t->b.devices, &health);
+	assert_true(health.n_overruns > 0);
+	assert_false(t->b.was_moved);
+}
+
 #define TWO(fn) cmocka_unit_test_setup_teardown(fn, two_open, two_close)
 
 int main(void)
@@ -663,6 +709,7 @@ int main(void)
 		TWO(tells_of_masters),
 		TWO(knows_what_a_device_stands_on),
 		TWO(reads_the_kernels_counters),
+		TWO(lists_anew_what_the_kernel_had_to_drop),
 	};
 
 	home = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
