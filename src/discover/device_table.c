@@ -45,7 +45,6 @@ struct device_entry *device_table_add(struct device_table *t, struct device_id i
 	if (!en)
 		return NULL;
 	en->dev.id = id;
-	en->awaited_nsid = -1;
 	HASH_ADD(hh, t->devices, dev.id, ID_BYTES, en);
 	DL_APPEND(ns->devices, en);
 	return en;

@@ -14,8 +14,7 @@
 struct device_entry {
 	struct device dev;	 /* first: an entry is found back from it */
 	unsigned int list;	 /* the last that met it */
-	struct device_link link; /* where it is known what the namespace's id means: dev has it */
-	int32_t awaited_nsid;	 /* of the namespace that link is in, not met yet; -1: none */
+	struct device_link link; /* as we number it; its id may be of a namespace not met yet */
 	struct device_link told; /* as its own namespace numbers it; ifindex 0: not heard */
 	bool paired;
 	char pf_bus[DEVICE_BUS_MAX]; /* of the PF that it is a function of; "": of none */

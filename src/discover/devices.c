@@ -40,8 +40,9 @@ struct devices {
 	struct netns_subscriber netns;
 	struct devices_subscriber *subscribers;
 	uint64_t own_cookie;
+	struct device_id *singles; /* ends of pairs that were told without the other */
+	size_t n_singles;
 	unsigned int list;   /* the last */
-	size_t n_awaited;    /* entries with an awaited_nsid */
 	bool starting;	     /* what is found now is older than nslens */
 	bool overrun;	     /* list all anew */
 	bool hardware_stale; /* look again which functions have a device */
@@ -122,15 +123,9 @@ static int nsid_of(const struct devices *d, uint64_t cookie, int32_t *ret)
 
 /* --- relations --- */
 
-static void await_netns(struct devices *d, struct device_entry *en, int32_t nsid)
-{
-	d->n_awaited -= en->awaited_nsid >= 0;
-	en->awaited_nsid = nsid;
-	d->n_awaited += nsid >= 0;
-}
-
 /* @link with ids as we see them. */
-static void set_link(struct devices *d, struct device_entry *en, const struct device_link *link)
+static void set_link(const struct devices *d, struct device_entry *en,
+		     const struct device_link *link)
 {
 	struct device_id to = { en->dev.id.netns_cookie, link->ifindex };
 
@@ -138,7 +133,6 @@ static void set_link(struct devices *d, struct device_entry *en, const struct de
 		to.netns_cookie = cookie_of(d, link->nsid);
 	en->link = *link;
 	en->dev.has &= ~(unsigned int)(DEVICE_HAS_PEER | DEVICE_HAS_LOWER);
-	await_netns(d, en, link->ifindex && !to.netns_cookie ? link->nsid : -1);
 	if (!link->ifindex || !to.netns_cookie)
 		return;
 	if (en->paired) {
@@ -163,7 +157,7 @@ static void set_other_end(struct devices *d, const struct device_entry *en)
 	if (!peer || !peer->paired ||
 	    (peer->dev.has & DEVICE_HAS_PEER && device_id_equal(peer->dev.peer, en->dev.id)))
 		return;
-	await_netns(d, peer, -1);
+	peer->link = (struct device_link){ 0 };
 	peer->dev.has |= DEVICE_HAS_PEER;
 	peer->dev.peer = en->dev.id;
 	tell_changed(d, peer);
@@ -187,8 +181,10 @@ static void follow_move(struct devices *d, struct device_id from, struct device_
 		changed = en->dev.has & DEVICE_HAS_PEER && follow(&en->dev.peer, from, to);
 		changed |= en->dev.has & DEVICE_HAS_LOWER && follow(&en->dev.lower, from, to);
 		changed |= en->dev.has & DEVICE_HAS_PF && follow(&en->dev.pf, from, to);
-		if (changed)
-			tell_changed(d, en);
+		if (!changed)
+			continue;
+		en->link = (struct device_link){ 0 };
+		tell_changed(d, en);
 	}
 }
 
@@ -278,7 +274,6 @@ static void drop(struct devices *d, struct device_entry *en, const struct device
 		forget_pf(d, en);
 		d->hardware_stale = true;
 	}
-	await_netns(d, en, -1);
 	device_table_remove(&d->table, en);
 }
 
@@ -381,19 +376,38 @@ static bool is_same_link(const struct device_link *a, const struct device_link *
 	return a->ifindex == b->ifindex && a->foreign == b->foreign && a->nsid == b->nsid;
 }
 
-/* A message's ids are those of the device's namespace: ask for ours, once for each link. */
-static void hear_link(struct devices *d, struct device_entry *en, const struct device_link *link)
+static void ask_link(struct devices *d, struct device_entry *en)
 {
 	struct answer answer = { .d = d, .en = en };
 	int32_t nsid;
 
+	if (!nsid_of(d, en->dev.id.netns_cookie, &nsid))
+		device_ask_one(d->ask, nsid, en->dev.id.ifindex, take_link, &answer);
+}
+
+/* The first end of a pair is told before it has another: ask when that is settled. */
+static void add_single(struct devices *d, const struct device_entry *en)
+{
+	struct device_id *more = reallocarray(d->singles, d->n_singles + 1, sizeof(*d->singles));
+
+	if (!more)
+		return;
+	d->singles = more;
+	d->singles[d->n_singles++] = en->dev.id;
+}
+
+/* A message's ids are those of the device's namespace: ask for ours, once for each link. */
+static void hear_link(struct devices *d, struct device_entry *en, const struct device_link *link)
+{
+	if (en->paired && !link->ifindex && !(en->dev.has & DEVICE_HAS_PEER))
+		add_single(d, en);
 	if (is_same_link(link, &en->told))
 		return;
 	en->told = *link;
 	if (!link->foreign || en->dev.id.netns_cookie == d->own_cookie)
 		set_link(d, en, link);
-	else if (!nsid_of(d, en->dev.id.netns_cookie, &nsid))
-		device_ask_one(d->ask, nsid, en->dev.id.ifindex, take_link, &answer);
+	else
+		ask_link(d, en);
 }
 
 /*
@@ -670,12 +684,30 @@ static void hear(struct devices *d, struct device_heard *h)
 		take(d, cookie, &h->message, true);
 }
 
+static void join_single(struct devices *d, struct device_id id)
+{
+	struct device_entry *en = device_table_get(&d->table, id);
+
+	if (!en || en->dev.has & DEVICE_HAS_PEER || en->link.ifindex)
+		return;
+	ask_link(d, en);
+	if (!(en->dev.has & DEVICE_HAS_PEER))
+		return;
+	tell_changed(d, en);
+	set_other_end(d, en);
+}
+
 static void catch_up(struct devices *d)
 {
 	struct device_heard heard;
 
 	while (device_watch_take(d->watch, &heard))
 		hear(d, &heard);
+	for (size_t i = 0; i < d->n_singles; i++)
+		join_single(d, d->singles[i]);
+	free(d->singles);
+	d->singles = NULL;
+	d->n_singles = 0;
 	if (d->overrun) {
 		d->overrun = false;
 		list_all(d, true);
@@ -716,19 +748,23 @@ static int on_later(sd_event_source *source, void *arg)
 
 /* --- what the registry tells --- */
 
+/* Also those that took the id for that of a namespace which had died already. */
 static void meet_awaited(struct devices *d, int32_t nsid)
 {
 	struct device_entry *en = NULL;
+	struct device before;
 	struct device_link link;
 
-	if (!d->n_awaited)
-		return;
 	while ((en = device_table_next(&d->table, en))) {
-		if (en->awaited_nsid != nsid)
+		if (!en->link.foreign || en->link.nsid != nsid)
 			continue;
+		before = en->dev;
 		link = en->link;
 		set_link(d, en, &link);
+		if (!is_changed(&before, &en->dev))
+			continue;
 		tell_changed(d, en);
+		set_other_end(d, en);
 	}
 }
 
@@ -963,6 +999,7 @@ void devices_free(struct devices *d)
 	device_watch_free(d->watch);
 	device_ask_free(d->ask);
 	device_table_fini(&d->table);
+	free(d->singles);
 	sd_event_unref(d->loop);
 	free(d);
 }

@@ -694,6 +694,123 @@ static void lists_anew_what_the_kernel_had_to_drop(void **state)
 	assert_false(t->b.was_moved);
 }
 
+/* --- anything, in any order --- */
+
+enum { N_PLACES = 8, N_STEPS = 2000 };
+
+struct churn {
+	struct bench b;
+	struct space places[N_PLACES];
+	struct netns_registry *registry; /* these two list once */
+	struct devices *truth;
+	unsigned int n_names;
+	uint64_t random;
+};
+
+/* The same each time. */
+static unsigned int draw(struct churn *c, unsigned int below)
+{
+	c->random = c->random * 6364136223846793005ULL + 1442695040888963407ULL;
+	return (unsigned int)(c->random >> 33) % below;
+}
+
+/* The kernel may say no: there is no such device (any more), or two have one name or ifindex. */
+static void step_on_device(struct churn *c, struct space *s, uint32_t ifindex)
+{
+	unsigned int what = draw(c, 4);
+	struct request r;
+
+	request_begin(&r, what ? RTM_NEWLINK : RTM_DELLINK, 0);
+	r.ifi->ifi_index = (int)ifindex;
+	if (what == 1)
+		mnl_attr_put_u32(r.h, IFLA_NET_NS_FD, (uint32_t)c->places[draw(c, N_PLACES)].fd);
+	else if (what == 2)
+		mnl_attr_put_u32(r.h, IFLA_MTU, 1000 + draw(c, 400));
+	else if (what == 3)
+		r.ifi->ifi_flags = r.ifi->ifi_change = IFF_UP;
+	request_try(s, &r, NULL);
+}
+
+static void step(struct churn *c)
+{
+	struct space *s = &c->places[draw(c, N_PLACES)];
+	struct space *to = &c->places[draw(c, N_PLACES)];
+	unsigned int what = draw(c, 100);
+	char name[2][IFNAMSIZ];
+
+	snprintf(name[0], IFNAMSIZ, "n%u", c->n_names++);
+	snprintf(name[1], IFNAMSIZ, "n%u", c->n_names++);
+	if (what < 25) {
+		make_veth(s, name[0], 0, to, name[1]);
+	} else if (what < 27) {
+		/* The next may get its id. */
+		space_close(s);
+		space_open(s);
+	} else if (what < 40) {
+		sd_event_run(c->b.loop, 0);
+	} else {
+		step_on_device(c, s, 2 + draw(c, 12));
+	}
+}
+
+static bool is_same(const struct device *a, const struct device *b)
+{
+	return a && b && !strcmp(a->name, b->name) && !strcmp(a->kind, b->kind) &&
+	       a->mtu == b->mtu && a->has == b->has &&
+	       (!(a->has & DEVICE_HAS_PEER) || (a->peer.netns_cookie == b->peer.netns_cookie &&
+						a->peer.ifindex == b->peer.ifindex));
+}
+
+static size_t count_in_places(const struct churn *c, const struct devices *d)
+{
+	const struct device *dev = NULL;
+	size_t n = 0;
+
+	while ((dev = devices_next(d, dev)))
+		for (size_t i = 0; i < N_PLACES; i++)
+			n += dev->id.netns_cookie == c->places[i].cookie;
+	return n;
+}
+
+static bool is_true(const struct bench *b, void *arg)
+{
+	const struct churn *c = arg;
+	const struct device *dev = NULL;
+
+	while ((dev = devices_next(c->truth, dev)))
+		for (size_t i = 0; i < N_PLACES; i++)
+			if (dev->id.netns_cookie == c->places[i].cookie &&
+			    !is_same(dev, devices_get(b->devices, dev->id)))
+				return false;
+	return count_in_places(c, c->truth) == count_in_places(c, b->devices);
+}
+
+static void what_was_heard_ends_as_what_is_there(void **state)
+{
+	static struct churn c;
+	struct netns_registry_options options = { 0 };
+	struct devices_health health;
+	struct err e = { "" };
+
+	bench_open(&c.b);
+	for (size_t i = 0; i < N_PLACES; i++)
+		space_open(&c.places[i]);
+	for (unsigned int i = 0; i < N_STEPS; i++)
+		step(&c);
+	assert_int_equal(netns_registry_new(&c.registry, &options, &e), 0);
+	assert_int_equal(devices_new(&c.truth, c.registry, NULL, &e), 0);
+	assert_true(count_in_places(&c, c.truth) > 2 * N_PLACES);
+	run_until(&c.b, is_true, &c);
+	devices_get_health(c.b.devices, &health);
+	assert_int_equal(health.n_overruns, 0);
+	assert_true(health.n_moved > 50);
+	devices_free(c.truth);
+	netns_registry_free(c.registry);
+	bench_close(&c.b);
+	for (size_t i = 0; i < N_PLACES; i++)
+		space_close(&c.places[i]);
+}
+
 #define TWO(fn) cmocka_unit_test_setup_teardown(fn, two_open, two_close)
 
 int main(void)
@@ -702,6 +819,7 @@ int main(void)
 		cmocka_unit_test(knows_a_thousand_devices_of_fresh_namespaces),
 		cmocka_unit_test(lists_what_was_there_before),
 		cmocka_unit_test(lists_without_a_loop),
+		cmocka_unit_test(what_was_heard_ends_as_what_is_there),
 		TWO(tells_of_a_deletion),
 		TWO(tells_apart_those_that_follow_with_the_same_ifindex),
 		TWO(tells_of_another_name_and_state),
