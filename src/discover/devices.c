@@ -2,8 +2,6 @@
 #include "discover/devices.h"
 
 #include <errno.h>
-#include <pthread.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,28 +11,19 @@
 #include "discover/device_ask.h"
 #include "discover/device_hardware.h"
 #include "discover/device_message.h"
+#include "discover/device_outpost.h"
 #include "discover/device_table.h"
 #include "discover/device_watch.h"
-#include "discover/nsid.h"
 #include "sys/clock.h"
 
 static const char sysfs[] = "/sys";
 
-/* Ids of namespaces in one that is made to ask from, and goes with its ids; nothing is watched. */
-struct outpost {
-	struct nsid *nsid;
-	uint64_t *cookies; /* by id */
-	size_t n;
-	int err;
-	struct err *e;
-};
-
 struct devices {
 	struct netns_registry *registry;
 	struct device_table table;
-	struct device_ask *ask;
-	struct device_watch *watch; /* NULL: nothing is watched */
-	struct outpost outpost;	    /* while something is asked, if nothing is watched */
+	struct device_ask *ask;		/* NULL: not now */
+	struct device_watch *watch;	/* NULL: nothing is watched */
+	struct device_outpost *outpost; /* while something is asked, if nothing is watched */
 	sd_event *loop;
 	sd_event_source *messages, *later;
 	struct netns_subscriber netns;
@@ -98,8 +87,8 @@ static uint64_t cookie_of(const struct devices *d, int32_t nsid)
 {
 	const struct netns *ns;
 
-	if (d->outpost.nsid)
-		return nsid >= 0 && (size_t)nsid < d->outpost.n ? d->outpost.cookies[nsid] : 0;
+	if (d->outpost)
+		return device_outpost_cookie(d->outpost, nsid);
 	if (nsid == DEVICE_ASK_OWN)
 		return d->own_cookie;
 	ns = netns_registry_get_nsid(d->registry, nsid);
@@ -109,14 +98,8 @@ static uint64_t cookie_of(const struct devices *d, int32_t nsid)
 /* 0 or -ENOENT: it has none. */
 static int nsid_of(const struct devices *d, uint64_t cookie, int32_t *ret)
 {
-	if (d->outpost.nsid) {
-		for (size_t i = 0; i < d->outpost.n; i++) {
-			*ret = (int32_t)i;
-			if (d->outpost.cookies[i] == cookie)
-				return 0;
-		}
-		return -ENOENT;
-	}
+	if (d->outpost)
+		return device_outpost_nsid(d->outpost, cookie, ret);
 	*ret = cookie == d->own_cookie ? DEVICE_ASK_OWN : netns_registry_nsid(d->registry, cookie);
 	return *ret < 0 && cookie != d->own_cookie ? -ENOENT : 0;
 }
@@ -526,7 +509,8 @@ static void list_all(struct devices *d, bool sweep)
 {
 	const struct netns *ns = NULL;
 
-	d->health.n_netns_failed = 0;
+	if (d->watch)
+		d->health.n_netns_failed = 0;
 	while ((ns = netns_registry_next(d->registry, ns)))
 		list_netns(d, ns->cookie, sweep);
 }
@@ -790,47 +774,6 @@ static void on_died(void *arg, const struct netns *ns)
 
 /* --- asking without being there --- */
 
-/* A thread of its own, because the way back to the namespace that one came from can be barred. */
-static void *open_outpost(void *arg)
-{
-	struct devices *d = arg;
-	struct outpost *o = &d->outpost;
-
-	if (unshare(CLONE_NEWNET)) {
-		o->err = err_set(o->e, errno,
-				 "cannot make a network namespace to list devices from: %s",
-				 strerror(errno));
-		return NULL;
-	}
-	o->err = nsid_new(&o->nsid, o->e);
-	if (!o->err)
-		o->err = device_ask_new(&d->ask, o->e);
-	return NULL;
-}
-
-static int number_netns(struct devices *d, uint64_t cookie)
-{
-	struct outpost *o = &d->outpost;
-	int err, fd = netns_registry_open(d->registry, cookie);
-	uint64_t *more;
-	int32_t nsid;
-
-	if (fd < 0)
-		return fd;
-	err = nsid_give(o->nsid, fd, &nsid);
-	close(fd);
-	if (err || (size_t)nsid < o->n)
-		return err;
-	more = reallocarray(o->cookies, (size_t)nsid + 1, sizeof(*more));
-	if (!more)
-		return -ENOMEM;
-	memset(more + o->n, 0, ((size_t)nsid - o->n) * sizeof(*more));
-	o->cookies = more;
-	o->n = (size_t)nsid + 1;
-	o->cookies[nsid] = cookie;
-	return 0;
-}
-
 static void number_all(struct devices *d)
 {
 	const struct netns *ns = NULL;
@@ -838,49 +781,33 @@ static void number_all(struct devices *d)
 
 	d->health.n_netns_failed = 0;
 	while ((ns = netns_registry_next(d->registry, ns))) {
-		err = number_netns(d, ns->cookie);
+		err = device_outpost_number(d->outpost, d->registry, ns->cookie);
 		if (err && err != -ENOENT && err != -ESTALE)
 			note_failure(d, ns->cookie, err);
 	}
 }
 
-static void close_outpost(struct devices *d)
-{
-	device_ask_free(d->ask);
-	d->ask = NULL;
-	nsid_free(d->outpost.nsid);
-	free(d->outpost.cookies);
-	d->outpost = (struct outpost){ 0 };
-}
-
-/*
- * Where nothing is watched, ids are given in a namespace that lives only while its sockets do:
- * nothing of it stays.
- */
 static int begin_asking(struct devices *d, struct err *e)
 {
-	pthread_t thread;
 	int err;
 
 	if (d->watch)
 		return 0;
-	d->outpost.e = e;
-	err = pthread_create(&thread, NULL, open_outpost, d);
+	err = device_outpost_new(&d->outpost, e);
 	if (err)
-		return err_set(e, err, "starting a thread: %s", strerror(err));
-	pthread_join(thread, NULL);
-	err = d->outpost.err;
-	if (err)
-		close_outpost(d);
-	else
-		number_all(d);
-	return err;
+		return err;
+	d->ask = device_outpost_ask(d->outpost);
+	number_all(d);
+	return 0;
 }
 
 static void end_asking(struct devices *d)
 {
-	if (!d->watch)
-		close_outpost(d);
+	if (d->watch)
+		return;
+	device_outpost_free(d->outpost);
+	d->outpost = NULL;
+	d->ask = NULL;
 }
 
 int devices_refresh(struct devices *d, struct err *e)
