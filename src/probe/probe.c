@@ -186,6 +186,20 @@ static bool probe_named_is_there(const struct probes *p, const char *name)
 	return false;
 }
 
+/* Room for @n TCP sockets, and half as many datagram flows. */
+static int probes_set_room(struct probes_bpf *skel, uint32_t n)
+{
+	uint32_t n_places = 1; /* a power of two: a connection's place is by low bits */
+
+	while (n_places * 2 <= n / 8)
+		n_places *= 2;
+	skel->rodata->tcp_places_mask = n_places - 1;
+	return bpf_map__set_max_entries(skel->maps.tcp_places, n_places) ?:
+	       bpf_map__set_max_entries(skel->maps.tcp_conns, n) ?:
+	       bpf_map__set_max_entries(skel->maps.dgram_socks, (n + 1) / 2) ?:
+	       bpf_map__set_max_entries(skel->maps.dgram_flows, (n + 1) / 2);
+}
+
 static int probes_configure(const struct probes *p, const struct probe_options *o,
 			    const struct btf *btf)
 {
@@ -208,9 +222,7 @@ static int probes_configure(const struct probes *p, const struct probe_options *
 		err = bpf_map__set_max_entries(skel->maps.ring, o->ring_bytes);
 	skel->rodata->emit_wake_bytes = bpf_map__max_entries(skel->maps.ring) / 4;
 	if (!err && o->max_sockets)
-		err = bpf_map__set_max_entries(skel->maps.tcp_conns, o->max_sockets) ?:
-		      bpf_map__set_max_entries(skel->maps.dgram_socks, (o->max_sockets + 1) / 2) ?:
-		      bpf_map__set_max_entries(skel->maps.dgram_flows, (o->max_sockets + 1) / 2);
+		err = probes_set_room(skel, o->max_sockets);
 	return err;
 }
 

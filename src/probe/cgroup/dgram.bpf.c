@@ -197,6 +197,16 @@ static __always_inline int dgram_connected(struct bpf_sock_addr *ctx)
 	return PASS;
 }
 
+static __always_inline int tcp_asked_to_connect(struct bpf_sock_addr *ctx, struct connecting *c)
+{
+	count_figure(FIGURE_CONNECTS);
+	if (!tcp_on)
+		return PASS;
+	c->is_new = !sock_read(c->sk, __sk_common.skc_cookie.counter);
+	tcp_connecting(bpf_get_socket_cookie(ctx), c);
+	return PASS;
+}
+
 SEC("cgroup/connect4")
 int dgram_connect4(struct bpf_sock_addr *ctx)
 {
@@ -204,11 +214,8 @@ int dgram_connect4(struct bpf_sock_addr *ctx)
 
 	if (ctx->protocol != IPPROTO_TCP)
 		return dgram_connected(ctx);
-	count_figure(FIGURE_CONNECTS);
 	asked4(&c.to, ctx);
-	if (tcp_on)
-		tcp_connecting(bpf_get_socket_cookie(ctx), &c);
-	return PASS;
+	return tcp_asked_to_connect(ctx, &c);
 }
 
 SEC("cgroup/connect6")
@@ -218,11 +225,8 @@ int dgram_connect6(struct bpf_sock_addr *ctx)
 
 	if (ctx->protocol != IPPROTO_TCP)
 		return dgram_connected(ctx);
-	count_figure(FIGURE_CONNECTS);
 	asked6(&c.to, ctx);
-	if (tcp_on)
-		tcp_connecting(bpf_get_socket_cookie(ctx), &c);
-	return PASS;
+	return tcp_asked_to_connect(ctx, &c);
 }
 
 /* --- flows --- */

@@ -72,6 +72,25 @@ static __always_inline struct tcp_sock *tcp_sock_at(__u64 address)
 	return copy;
 }
 
+/* A member of a socket at an address that the verifier knows nothing of. */
+#define sock_read(sk, member)                                       \
+	(CAN_READ_IN_PLACE ? read_in_place(sk, struct sock)->member \
+			   : BPF_CORE_READ((struct sock *)(sk), member))
+
+/* The device of a socket's route, its name to be read by address; or NULL, and the ifindex 0. */
+static __always_inline struct net_device *sock_device(const struct sock *sk, __u32 *ret_ifindex)
+{
+	struct dst_entry *dst = for_reading(sk, struct sock)->sk_dst_cache;
+	struct net_device *dev = NULL;
+
+	if (dst)
+		dev = CAN_READ_IN_PLACE ? dst->dev : BPF_CORE_READ(dst, dev);
+	*ret_ifindex = 0;
+	if (dev)
+		*ret_ifindex = CAN_READ_IN_PLACE ? dev->ifindex : BPF_CORE_READ(dev, ifindex);
+	return dev;
+}
+
 /* The namespace of a socket; @kept: of one that tcp_sock_at() gave. */
 static __always_inline void sock_netns(const struct sock *sk, bool kept, __u64 *ret_cookie,
 				       __u32 *ret_inode)

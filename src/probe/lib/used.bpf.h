@@ -26,6 +26,7 @@ int dgram_used(__u64 cookie);
 struct connecting {
 	__u64 sk; /* its address */
 	struct rec_asked to;
+	bool is_new; /* it had no cookie: nothing is known of it */
 };
 
 /* In the caller's context. What is noted is completed by the SYN, or ended by tcp_not_sent(). */

@@ -30,6 +30,14 @@ struct {
 	__type(value, __u8);
 } proc_announced SEC(".maps");
 
+/* The last one of each CPU: most often it is that one again. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct owner);
+} proc_last SEC(".maps");
+
 /*
  * Where a record is put together before it is copied to the ring in its true length. A program
  * can be preempted or interrupted by another on the same CPU, so a slot is taken and given back.
@@ -254,14 +262,19 @@ static __always_inline __u32 process_fill(struct proc_slot *s, const struct owne
  */
 __noinline int process_announce_current(void)
 {
-	struct owner o = { 0 };
+	struct owner o = { 0 }, *last;
 	struct proc_slot *s;
+	__u32 zero = 0, size;
 	__u8 yes = 1;
-	__u32 size;
 	long err;
 
-	if (!owner_current(&o) || bpf_map_lookup_elem(&proc_announced, &o))
+	last = bpf_map_lookup_elem(&proc_last, &zero);
+	if (!owner_current(&o) || !last || owner_equal(last, &o))
 		return 0;
+	if (bpf_map_lookup_elem(&proc_announced, &o)) {
+		*last = o;
+		return 0;
+	}
 	s = slot_take();
 	if (!s) {
 		count_lost(LOST_PROCESS);

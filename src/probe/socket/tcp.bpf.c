@@ -65,6 +65,29 @@ struct {
 	__type(value, struct tcp_conn);
 } tcp_conns SEC(".maps");
 
+/*
+ * Putting into a hash and taking out again is what a short connection would cost most. So what is
+ * opened goes to the place that its cookie's low bits name, if that is free: cookies are given in
+ * order, and most connections are over before others come to theirs. The rest goes to tcp_conns.
+ */
+struct tcp_place {
+	__u64 cookie; /* 0: free */
+	struct tcp_conn conn;
+};
+
+enum { TCP_PLACES = 16384 }; /* or what user space makes of it */
+
+#define PLACE_BEING_FILLED (~0ULL)
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, TCP_PLACES);
+	__type(key, __u32);
+	__type(value, struct tcp_place);
+} tcp_places SEC(".maps");
+
+const volatile __u32 tcp_places_mask = TCP_PLACES - 1;
+
 /* What was asked for, of those connections that went elsewhere; by socket cookie. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -81,8 +104,10 @@ struct {
  */
 struct newborn {
 	__u64 sk;
-	__u64 start_ns;
+	__u64 start_ns; /* 0: when it becomes ESTABLISHED, by the same packet */
 	struct owner listener;
+	__u32 announced; /* user space was told of that process */
+	__u32 reserved;
 };
 
 struct {
@@ -125,6 +150,24 @@ struct {
 } tcp_opened SEC(".maps");
 
 volatile __u32 tcp_opened_at = 0; /* the list that is filled */
+
+/* --- finding a connection --- */
+
+static __always_inline struct tcp_place *tcp_place_of(__u64 cookie)
+{
+	__u32 i = (__u32)cookie & tcp_places_mask;
+
+	return bpf_map_lookup_elem(&tcp_places, &i);
+}
+
+static __always_inline struct tcp_conn *tcp_conn_find(__u64 cookie)
+{
+	struct tcp_place *place = tcp_place_of(cookie);
+
+	if (place && place->cookie == cookie && cookie)
+		return &place->conn;
+	return bpf_map_lookup_elem(&tcp_conns, &cookie);
+}
 
 /* --- reading struct tcp_sock --- */
 
@@ -194,18 +237,22 @@ static __always_inline void tcp_read_counters(struct rec_tcp *r, const struct tc
 
 static __always_inline void tcp_read_device(struct rec_tcp *r, const struct sock *sk)
 {
-	struct dst_entry *dst = sk->sk_dst_cache;
-	struct net_device *dev;
+	struct net_device *dev = sock_device(sk, &r->ifindex);
 
-	r->ifindex = 0;
 	r->device[0] = 0;
-	if (!dst)
-		return;
-	dev = BPF_CORE_READ(dst, dev);
-	if (!dev)
-		return;
-	r->ifindex = BPF_CORE_READ(dev, ifindex);
-	bpf_probe_read_kernel(r->device, sizeof(r->device), &dev->name);
+	if (dev)
+		bpf_probe_read_kernel(r->device, sizeof(r->device), &dev->name);
+}
+
+/*
+ * When the packet came that is being worked on, by the kernel's own reading of the clock. Before
+ * @begin_ns it would be another packet's.
+ */
+static __always_inline __u64 tcp_packet_ns(const struct tcp_sock *tp, __u64 begin_ns)
+{
+	__u64 ns = tp->tcp_clock_cache;
+
+	return ns >= begin_ns ? ns : bpf_ktime_get_ns();
 }
 
 static __always_inline void tcp_read_socket(struct rec_tcp *r, const struct tcp_sock *tp,
@@ -350,9 +397,20 @@ static __always_inline bool tcp_closed_by_current(const struct sock *sk)
 
 /* --- state changes --- */
 
-/* Whoever emits its first record does so afterwards: what user space knows of is in the map. */
+/*
+ * Of a connection that is in neither map. Whoever emits its first record does so afterwards: what
+ * user space knows of can be found.
+ */
 static __always_inline bool tcp_conn_add(__u64 cookie, const struct tcp_conn *conn)
 {
+	struct tcp_place *place = tcp_place_of(cookie);
+
+	if (place && !place->cookie &&
+	    !__sync_val_compare_and_swap(&place->cookie, 0, PLACE_BEING_FILLED)) {
+		place->conn = *conn;
+		__sync_lock_test_and_set(&place->cookie, cookie);
+		return true;
+	}
 	if (!bpf_map_update_elem(&tcp_conns, &cookie, conn, BPF_ANY))
 		return true;
 	count_lost(LOST_TCP_MAP_FULL);
@@ -361,9 +419,22 @@ static __always_inline bool tcp_conn_add(__u64 cookie, const struct tcp_conn *co
 
 static __always_inline void tcp_conn_delete(__u64 cookie, __u8 flags)
 {
+	struct tcp_place *place = tcp_place_of(cookie);
+
 	if (flags & TCP_F_REDIRECTED)
 		bpf_map_delete_elem(&tcp_asked, &cookie);
-	bpf_map_delete_elem(&tcp_conns, &cookie);
+	if (!place || __sync_val_compare_and_swap(&place->cookie, cookie, 0) != cookie)
+		bpf_map_delete_elem(&tcp_conns, &cookie);
+}
+
+/* The same of one that may be in a map still, because its end was missed. */
+static __always_inline bool tcp_conn_renew(__u64 cookie, const struct tcp_conn *conn)
+{
+	struct tcp_conn *stale = tcp_conn_find(cookie);
+
+	if (stale)
+		tcp_conn_delete(cookie, stale->flags);
+	return tcp_conn_add(cookie, conn);
 }
 
 /* Who said FIN first, of a connection that was not watched from its begin? */
@@ -431,13 +502,17 @@ int tcp_connecting(__u64 cookie, const struct connecting *c)
 	/* Of a socket of the kernel nobody would tell the end. */
 	if (!c || task_is_kernel_thread())
 		return 0;
-	tcp_not_sent(cookie);
 	conn.sk = c->sk;
 	__builtin_memcpy(conn.asked, c->to.addr, sizeof(conn.asked));
 	conn.asked_port = c->to.port;
 	conn.asked_family = (__u8)c->to.family;
 	tcp_conn_open(&conn);
-	tcp_conn_add(cookie, &conn);
+	if (c->is_new) {
+		tcp_conn_add(cookie, &conn);
+	} else {
+		tcp_not_sent(cookie);
+		tcp_conn_renew(cookie, &conn);
+	}
 	return 0;
 }
 
@@ -486,7 +561,7 @@ static __always_inline void tcp_on_syn(const struct tcp_sock *tp, __u64 cookie,
 
 static __noinline int tcp_on_connect(const struct tcp_sock *tp, __u64 cookie)
 {
-	struct tcp_conn *noted = bpf_map_lookup_elem(&tcp_conns, &cookie);
+	struct tcp_conn *noted = tcp_conn_find(cookie);
 	struct tcp_conn conn = { .sk = (__u64)tp, .role = TCP_ROLE_ACTIVE };
 
 	if (noted && noted->asked_family) {
@@ -494,7 +569,7 @@ static __noinline int tcp_on_connect(const struct tcp_sock *tp, __u64 cookie)
 		return 0;
 	}
 	tcp_conn_open(&conn);
-	tcp_conn_add(cookie, &conn);
+	tcp_conn_renew(cookie, &conn);
 	return 0;
 }
 
@@ -503,28 +578,28 @@ static __noinline int tcp_on_listen(const struct tcp_sock *tp, __u64 cookie)
 	struct tcp_conn conn = { .sk = (__u64)tp, .role = TCP_ROLE_LISTEN };
 
 	tcp_conn_open(&conn);
-	if (tcp_conn_add(cookie, &conn))
+	if (tcp_conn_renew(cookie, &conn))
 		tcp_emit(tp, cookie, &conn, TCP_LISTEN, TCP_ACT_LISTEN);
 	return 0;
 }
 
 /*
- * The listener that @child was just copied from, or NULL. The copy's list heads still point where
- * the listener's empty ones pointed, to themselves: so to within the listener.
+ * The cookie of the listener that @child was just copied from, or 0. The copy's list heads still
+ * point where the listener's empty ones pointed, to themselves: so to within the listener.
  */
-static __always_inline struct sock *tcp_listener_of(const struct tcp_sock *child)
+static __always_inline __u64 tcp_listener_of(const struct tcp_sock *child)
 {
 	void *head = child->tsorted_sent_queue.next;
 	struct sock *listener = head - bpf_core_field_offset(struct tcp_sock, tsorted_sent_queue);
 
-	return BPF_CORE_READ(listener, __sk_common.skc_state) == TCP_LISTEN ? listener : NULL;
+	return sock_read(listener, __sk_common.skc_state) == TCP_LISTEN
+		       ? sock_read(listener, __sk_common.skc_cookie.counter)
+		       : 0;
 }
 
 static __always_inline void tcp_on_newborn(const struct tcp_sock *tp)
 {
-	struct sock *from = tcp_listener_of(tp);
-	__u64 cookie = from ? BPF_CORE_READ(from, __sk_common.skc_cookie.counter) : 0;
-	struct tcp_conn *listener = bpf_map_lookup_elem(&tcp_conns, &cookie);
+	struct tcp_conn *listener = tcp_conn_find(tcp_listener_of(tp));
 	__u64 address = (__u64)tp;
 	__u32 zero = 0;
 	struct newborn *b = bpf_map_lookup_elem(&tcp_newborn, &zero);
@@ -532,14 +607,19 @@ static __always_inline void tcp_on_newborn(const struct tcp_sock *tp)
 	if (!b)
 		return;
 	b->sk = address;
-	b->start_ns = bpf_ktime_get_ns();
-	if (listener)
+	b->start_ns = 0;
+	if (listener) {
 		b->listener = listener->user;
-	else
+		b->announced = listener->announced;
+	} else {
 		__builtin_memset(&b->listener, 0, sizeof(b->listener));
+		b->announced = false;
+	}
 	/* Copied from the listener, too: how many may wait for the end of their handshake. */
-	if (tp->inet_conn.icsk_accept_queue.fastopenq.max_qlen)
-		bpf_map_update_elem(&tcp_newborns, &address, b, BPF_ANY);
+	if (!tp->inet_conn.icsk_accept_queue.fastopenq.max_qlen)
+		return;
+	b->start_ns = bpf_ktime_get_ns();
+	bpf_map_update_elem(&tcp_newborns, &address, b, BPF_ANY);
 }
 
 static __always_inline struct newborn *tcp_newborn_find(const struct tcp_sock *tp)
@@ -583,9 +663,10 @@ static __noinline int tcp_on_accepted(const struct tcp_sock *tp, __u64 cookie)
 		conn.opener = b->listener;
 		conn.user = b->listener;
 		conn.seen_user = conn.user.tgid;
-	} else {
-		conn.start_ns = bpf_ktime_get_ns();
+		conn.announced = (__u8)b->announced;
 	}
+	if (!conn.start_ns)
+		conn.start_ns = tp->tcp_clock_cache;
 	tcp_read_isns(tp, TCP_ESTABLISHED, &conn.tx_isn, &conn.rx_isn);
 	if (tcp_conn_add(cookie, &conn))
 		tcp_tell_open(tp, cookie, &conn);
@@ -594,7 +675,7 @@ static __noinline int tcp_on_accepted(const struct tcp_sock *tp, __u64 cookie)
 
 static __noinline int tcp_on_established(const struct tcp_sock *tp, __u64 cookie, int old)
 {
-	struct tcp_conn *conn = bpf_map_lookup_elem(&tcp_conns, &cookie);
+	struct tcp_conn *conn = tcp_conn_find(cookie);
 
 	if (!conn && old == TCP_SYN_RECV)
 		return tcp_on_accepted(tp, cookie);
@@ -603,7 +684,7 @@ static __noinline int tcp_on_established(const struct tcp_sock *tp, __u64 cookie
 	if (!conn)
 		return 0;
 	if (conn->role == TCP_ROLE_ACTIVE && conn->start_ns)
-		conn->connect_ns = bpf_ktime_get_ns() - conn->start_ns;
+		conn->connect_ns = tcp_packet_ns(tp, conn->start_ns) - conn->start_ns;
 	tcp_read_isns(tp, TCP_ESTABLISHED, &conn->tx_isn, &conn->rx_isn);
 	tcp_tell_open(tp, cookie, conn);
 	return 0;
@@ -686,7 +767,7 @@ static __always_inline __u8 tcp_close_action(const struct tcp_conn *conn, int ol
 
 static __noinline int tcp_on_close(const struct tcp_sock *tp, __u64 cookie, int old)
 {
-	struct tcp_conn *conn = bpf_map_lookup_elem(&tcp_conns, &cookie);
+	struct tcp_conn *conn = tcp_conn_find(cookie);
 	const struct sock *sk = (const struct sock *)tp;
 	bool own = tcp_in_own_context(sk);
 	struct tcp_end end;
@@ -731,7 +812,7 @@ static __always_inline void tcp_emit_not_sent(const struct tcp_sock *tp, __u64 c
 
 int tcp_not_sent(__u64 cookie)
 {
-	struct tcp_conn *conn = bpf_map_lookup_elem(&tcp_conns, &cookie);
+	struct tcp_conn *conn = tcp_conn_find(cookie);
 	struct tcp_sock *tp;
 
 	if (!conn || !conn->asked_family)
@@ -739,14 +820,14 @@ int tcp_not_sent(__u64 cookie)
 	tp = tcp_sock_at(conn->sk);
 	if (tp && ((struct sock *)tp)->__sk_common.skc_cookie.counter == cookie)
 		tcp_emit_not_sent(tp, cookie, conn);
-	bpf_map_delete_elem(&tcp_conns, &cookie);
+	tcp_conn_delete(cookie, conn->flags);
 	return 0;
 }
 
 /* One side says FIN; the first one is who closes. */
 static __noinline int tcp_on_fin(const struct tcp_sock *tp, __u64 cookie, int old, int state)
 {
-	struct tcp_conn *conn = bpf_map_lookup_elem(&tcp_conns, &cookie);
+	struct tcp_conn *conn = tcp_conn_find(cookie);
 	const struct sock *sk = (const struct sock *)tp;
 
 	if (!conn)
@@ -827,6 +908,7 @@ SEC("tp_btf/inet_sock_set_state")
 int BPF_PROG(tcp_state, const struct sock *sk, int old, int state)
 {
 	const struct tcp_sock *tp;
+	bool is_new;
 	__u64 cookie;
 
 	tcp_mark(sk, old, state);
@@ -839,13 +921,20 @@ int BPF_PROG(tcp_state, const struct sock *sk, int old, int state)
 		tcp_on_newborn(tp);
 		return 0;
 	}
+	is_new = !sk->__sk_common.skc_cookie.counter;
 	cookie = sock_cookie(sk);
 	if (old == TCP_SYN_RECV && (state == TCP_FIN_WAIT1 || state == TCP_CLOSE_WAIT))
 		tcp_on_established(tp, cookie, old);
 	switch (state) {
 	case TCP_SYN_SENT: tcp_on_connect(tp, cookie); break;
 	case TCP_LISTEN: tcp_on_listen(tp, cookie); break;
-	case TCP_ESTABLISHED: tcp_on_established(tp, cookie, old); break;
+	case TCP_ESTABLISHED:
+		/* What has had no cookie is in no map. */
+		if (is_new && old == TCP_SYN_RECV)
+			tcp_on_accepted(tp, cookie);
+		else
+			tcp_on_established(tp, cookie, old);
+		break;
 	case TCP_FIN_WAIT1:
 	case TCP_CLOSE_WAIT:
 	case TCP_LAST_ACK: tcp_on_fin(tp, cookie, old, state); break;
@@ -885,7 +974,7 @@ int BPF_PROG(tcp_state_again, const struct sock *sk, int old, int state)
 
 int tcp_used(__u64 cookie)
 {
-	struct tcp_conn *conn = bpf_map_lookup_elem(&tcp_conns, &cookie);
+	struct tcp_conn *conn = tcp_conn_find(cookie);
 
 	if (!conn)
 		return 1;
@@ -929,7 +1018,7 @@ int tcp_adopt(__u64 sk_address, const struct owner *who)
 		return 0;
 	state = sk->__sk_common.skc_state;
 	cookie = sk->__sk_common.skc_cookie.counter;
-	conn = bpf_map_lookup_elem(&tcp_conns, &cookie);
+	conn = tcp_conn_find(cookie);
 	if (conn) { /* was used since the probe began, or is another process's, too */
 		if (!conn->opener.tgid)
 			conn->opener = *who;
@@ -962,7 +1051,7 @@ static __always_inline void tcp_emit_update(const struct tcp_sock *tp, __u64 coo
 	r->action = action;
 	r->unread_bytes = 0;
 	barrier();
-	if (conn->closing || bpf_map_lookup_elem(&tcp_conns, &cookie) != conn)
+	if (conn->closing || tcp_conn_find(cookie) != conn)
 		bpf_ringbuf_discard(r, BPF_RB_NO_WAKEUP);
 	else
 		emit_submit(r);
@@ -1008,13 +1097,24 @@ static long tcp_sweep_one(void *map, __u64 *cookie, struct tcp_conn *conn, struc
 	return 0;
 }
 
+static long tcp_sweep_place(void *map, __u32 *i, struct tcp_place *place, struct sweep_args *args)
+{
+	__u64 cookie = place->cookie;
+
+	if (!cookie || cookie == PLACE_BEING_FILLED)
+		return 0;
+	return tcp_sweep_one(map, &cookie, &place->conn, args);
+}
+
 /* All of them. Returns 1 if it stopped for lack of room in the ring: to be called again. */
 SEC("syscall")
 int tcp_sweep_all(void *ctx)
 {
 	struct sweep_args stopped = {};
 
-	bpf_for_each_map_elem(&tcp_conns, tcp_sweep_one, &stopped, 0);
+	bpf_for_each_map_elem(&tcp_places, tcp_sweep_place, &stopped, 0);
+	if (!stopped.n)
+		bpf_for_each_map_elem(&tcp_conns, tcp_sweep_one, &stopped, 0);
 	return stopped.n;
 }
 
@@ -1027,7 +1127,7 @@ static long tcp_sweep_key(__u32 i, void *ctx)
 	if (!key)
 		return 1;
 	cookie = key->cookie;
-	conn = bpf_map_lookup_elem(&tcp_conns, &cookie);
+	conn = tcp_conn_find(cookie);
 	if (!conn || !tcp_sweep_conn(cookie, conn))
 		key->reserved = SWEEP_GONE;
 	return 0;
@@ -1044,7 +1144,7 @@ int tcp_sweep(struct sweep_args *args)
 static long tcp_tell_one(__u32 i, struct tcp_opened **list)
 {
 	__u64 cookie = i < N_OPENED ? (*list)->cookies[i] : 0;
-	struct tcp_conn *conn = bpf_map_lookup_elem(&tcp_conns, &cookie);
+	struct tcp_conn *conn = tcp_conn_find(cookie);
 	struct tcp_sock *tp = conn ? tcp_sock_at(conn->sk) : NULL;
 	struct sock *sk = (struct sock *)tp;
 	__u8 state;
