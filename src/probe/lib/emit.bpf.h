@@ -35,8 +35,11 @@ static __always_inline __u64 emit_flags(void)
 									     : BPF_RB_NO_WAKEUP;
 }
 
-/* Room for a record of fixed size, its header filled in; NULL and counted if the ring is full. */
-static __always_inline void *emit_reserve(__u16 type, __u16 size)
+/*
+ * Room for a record of fixed size, its header filled in; NULL and counted if the ring is full.
+ * @ts_ns: CLOCK_MONOTONIC.
+ */
+static __always_inline void *emit_reserve_at(__u16 type, __u16 size, __u64 ts_ns)
 {
 	struct rec_hdr *h = bpf_ringbuf_reserve(&ring, size, 0);
 
@@ -44,11 +47,17 @@ static __always_inline void *emit_reserve(__u16 type, __u16 size)
 		count_lost(LOST_RING_FULL);
 		return NULL;
 	}
-	h->ts_ns = bpf_ktime_get_ns();
+	h->ts_ns = ts_ns;
 	h->type = type;
 	h->size = size;
 	h->reserved = 0;
 	return h;
+}
+
+/* The same, of this moment. */
+static __always_inline void *emit_reserve(__u16 type, __u16 size)
+{
+	return emit_reserve_at(type, size, bpf_ktime_get_ns());
 }
 
 /* Hand over what emit_reserve() gave. */

@@ -137,8 +137,8 @@ struct {
 enum { N_OPENED = 1024 };
 
 struct tcp_opened {
-	__u32 n; /* more than N_OPENED: so many found no room, and were told of at once */
-	__u32 reserved;
+	__u32 n;	/* more than N_OPENED: so many found no room, and were told of at once */
+	__u32 n_hashed; /* so many of them are in tcp_conns; else nobody has to look there */
 	__u64 cookies[N_OPENED];
 };
 
@@ -160,13 +160,17 @@ static __always_inline struct tcp_place *tcp_place_of(__u64 cookie)
 	return bpf_map_lookup_elem(&tcp_places, &i);
 }
 
-static __always_inline struct tcp_conn *tcp_conn_find(__u64 cookie)
+/* NULL: it has no place, but may be in tcp_conns. */
+static __always_inline struct tcp_conn *tcp_conn_in_place(__u64 cookie)
 {
 	struct tcp_place *place = tcp_place_of(cookie);
 
-	if (place && place->cookie == cookie && cookie)
-		return &place->conn;
-	return bpf_map_lookup_elem(&tcp_conns, &cookie);
+	return place && cookie && place->cookie == cookie ? &place->conn : NULL;
+}
+
+static __always_inline struct tcp_conn *tcp_conn_find(__u64 cookie)
+{
+	return tcp_conn_in_place(cookie) ?: bpf_map_lookup_elem(&tcp_conns, &cookie);
 }
 
 /* --- reading struct tcp_sock --- */
@@ -279,14 +283,15 @@ static __always_inline bool tcp_is_held(const struct sock *sk, const struct rec_
 }
 
 /* Room for the record, and behind it what was asked for where that is known apart. */
-static __always_inline struct rec_tcp *tcp_reserve(__u64 cookie, const struct tcp_conn *conn)
+static __always_inline struct rec_tcp *tcp_reserve(__u64 cookie, const struct tcp_conn *conn,
+						   __u64 ts_ns)
 {
 	struct rec_tcp_asked *r;
 	struct rec_asked *asked;
 
 	if (!(conn->flags & TCP_F_REDIRECTED))
-		return emit_reserve(REC_TCP, sizeof(struct rec_tcp));
-	r = emit_reserve(REC_TCP, sizeof(*r));
+		return emit_reserve_at(REC_TCP, sizeof(struct rec_tcp), ts_ns);
+	r = emit_reserve_at(REC_TCP, sizeof(*r), ts_ns);
 	if (!r)
 		return NULL;
 	asked = bpf_map_lookup_elem(&tcp_asked, &cookie);
@@ -301,13 +306,14 @@ static __always_inline struct rec_tcp *tcp_reserve(__u64 cookie, const struct tc
  * A record of @conn as its socket stands, to be submitted or discarded; @state is the state that
  * the counters belong to. NULL: there was no room.
  */
-static __always_inline struct rec_tcp *tcp_record(const struct tcp_sock *tp, __u64 cookie,
-						  struct tcp_conn *conn, __u8 state, __u8 action)
+static __always_inline struct rec_tcp *tcp_record_at(__u64 ts_ns, const struct tcp_sock *tp,
+						     __u64 cookie, struct tcp_conn *conn,
+						     __u8 state, __u8 action)
 {
 	/* Sweep and adoption have just the socket's address. */
 	bool kept = action == TCP_ACT_UPDATE || action == TCP_ACT_LISTEN ||
 		    conn->flags & TCP_F_UNSENT;
-	struct rec_tcp *r = tcp_reserve(cookie, conn);
+	struct rec_tcp *r = tcp_reserve(cookie, conn, ts_ns);
 	__u32 *max_us;
 
 	if (!r)
@@ -333,6 +339,12 @@ static __always_inline struct rec_tcp *tcp_record(const struct tcp_sock *tp, __u
 	return r;
 }
 
+static __always_inline struct rec_tcp *tcp_record(const struct tcp_sock *tp, __u64 cookie,
+						  struct tcp_conn *conn, __u8 state, __u8 action)
+{
+	return tcp_record_at(bpf_ktime_get_ns(), tp, cookie, conn, state, action);
+}
+
 static __always_inline void tcp_emit(const struct tcp_sock *tp, __u64 cookie, struct tcp_conn *conn,
 				     __u8 state, __u8 action)
 {
@@ -348,11 +360,21 @@ struct tcp_end {
 	__u8 reason, by;
 };
 
+/* When it ended. In order that is by a packet, for which the kernel has just read the clock. */
+static __always_inline __u64 tcp_end_ns(const struct tcp_sock *tp, __u8 old)
+{
+	const struct sock *sk = (const struct sock *)tp;
+
+	if (!sk->sk_err && (old == TCP_LAST_ACK || (old == TCP_FIN_WAIT2 && tcp_got_fin(tp))))
+		return tp->tcp_clock_cache;
+	return bpf_ktime_get_ns();
+}
+
 static __always_inline void tcp_emit_end(const struct tcp_sock *tp, __u64 cookie,
 					 struct tcp_conn *conn, __u8 state, __u8 action,
 					 struct tcp_end end)
 {
-	struct rec_tcp *r = tcp_record(tp, cookie, conn, state, action);
+	struct rec_tcp *r = tcp_record_at(tcp_end_ns(tp, state), tp, cookie, conn, state, action);
 
 	if (!r)
 		return;
@@ -369,12 +391,17 @@ static __always_inline void tcp_emit_end(const struct tcp_sock *tp, __u64 cookie
 static __always_inline void tcp_conn_used(struct tcp_conn *conn)
 {
 	struct owner me;
+	bool is_some = owner_current(&me);
 
+	if (conn->announced && owner_equal(&conn->user, &me)) {
+		conn->flags |= TCP_F_ACCEPTED;
+		return;
+	}
 	/* A worker ends what a process left: MPTCP's subflows, files closed late. */
 	if (conn->user.tgid && task_is_kernel_thread())
 		return;
 	conn->flags |= TCP_F_ACCEPTED;
-	if (!owner_current(&me) || (conn->announced && owner_equal(&conn->user, &me)))
+	if (!is_some)
 		return;
 	conn->user = me;
 	conn->announced = !process_announce_current();
@@ -641,6 +668,8 @@ static __always_inline bool tcp_tell_later(__u64 cookie)
 	if (i >= N_OPENED)
 		return false;
 	list->cookies[i] = cookie;
+	if (!tcp_conn_in_place(cookie))
+		__sync_fetch_and_add(&list->n_hashed, 1);
 	return true;
 }
 
@@ -914,7 +943,8 @@ int BPF_PROG(tcp_state, const struct sock *sk, int old, int state)
 	tcp_mark(sk, old, state);
 	if (!tcp_is_telling(old, state) || sk->sk_protocol != IPPROTO_TCP)
 		return 0;
-	tp = bpf_skc_to_tcp_sock((void *)sk);
+	tp = CAN_READ_IN_PLACE ? read_in_place(sk, struct tcp_sock)
+			       : bpf_skc_to_tcp_sock((void *)sk);
 	if (!tp)
 		return 0;
 	if (state == TCP_SYN_RECV) {
@@ -1144,7 +1174,8 @@ int tcp_sweep(struct sweep_args *args)
 static long tcp_tell_one(__u32 i, struct tcp_opened **list)
 {
 	__u64 cookie = i < N_OPENED ? (*list)->cookies[i] : 0;
-	struct tcp_conn *conn = tcp_conn_find(cookie);
+	struct tcp_conn *conn = (*list)->n_hashed ? tcp_conn_find(cookie)
+						  : tcp_conn_in_place(cookie);
 	struct tcp_sock *tp = conn ? tcp_sock_at(conn->sk) : NULL;
 	struct sock *sk = (struct sock *)tp;
 	__u8 state;
@@ -1167,6 +1198,7 @@ static long tcp_tell_of_cpu(__u32 cpu, __u32 *which)
 		return 0;
 	bpf_loop(list->n < N_OPENED ? list->n : N_OPENED, tcp_tell_one, &list, 0);
 	list->n = 0;
+	list->n_hashed = 0;
 	return 0;
 }
 
