@@ -8,6 +8,7 @@
 /* clang-format off: it takes the minus for a sign */
 #define container_of(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
 /* clang-format on */
+#define ALWAYS_INLINE static inline __attribute__((always_inline))
 #define PRINTF_LIKE(fmt, first) __attribute__((format(printf, fmt, first)))
 
 #define NS_PER_MS 1000000ULL

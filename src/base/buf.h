@@ -24,6 +24,16 @@ void buf_add(struct buf *b, const void *data, size_t len);
 void buf_adds(struct buf *b, const char *s);
 void buf_addc(struct buf *b, char c);
 void buf_addf(struct buf *b, const char *fmt, ...) PRINTF_LIKE(2, 3);
+/*
+ * Where the next bytes go, with room for @n of them and a NUL; NULL if failed. Who wrote there,
+ * calls buf_wrote() with what is behind the last.
+ */
+char *buf_room(struct buf *b, size_t n);
+static inline void buf_wrote(struct buf *b, char *end)
+{
+	b->len = (size_t)(end - b->data);
+	*end = '\0';
+}
 /* Empty it, keep the memory. */
 void buf_reset(struct buf *b);
 void buf_fini(struct buf *b);

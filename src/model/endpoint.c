@@ -90,8 +90,11 @@ struct ip_addr ip_from_abi(int family, const uint8_t bytes[16])
 	if (family == AF_INET6 && !memcmp(bytes, mapped, sizeof(mapped))) {
 		ip.family = IP_V4;
 		memcpy(ip.bytes, bytes + 12, 4);
+	} else if (family == AF_INET) {
+		memcpy(ip.bytes, bytes,
+		       4); /* so much at once; a length to be found out is a call */
 	} else {
-		memcpy(ip.bytes, bytes, family == AF_INET ? 4 : 16);
+		memcpy(ip.bytes, bytes, 16);
 	}
 	return ip;
 }

@@ -5,42 +5,26 @@
 #include "wire/timestamp.h"
 #include "wire/utf8.h"
 
-/* buf_add(), inline where there is room: a line is a hundred short pieces. */
-static inline void add(struct buf *out, const char *data, size_t len)
-{
-	if (out->cap - out->len <= len || out->failed) {
-		buf_add(out, data, len);
-		return;
-	}
-	memcpy(out->data + out->len, data, len);
-	out->len += len;
-	out->data[out->len] = '\0';
-}
-
-static inline void add_char(struct buf *out, char c)
-{
-	add(out, &c, 1);
-}
-
-/* Before a value or a key: the comma, if something stands before it in the same object or array. */
-static void jsonw_separate(struct jsonw *j)
-{
-	if (j->comma)
-		add_char(j->out, ',');
-	j->comma = true;
-}
-
 static void jsonw_begin(struct jsonw *j, char bracket)
 {
-	jsonw_separate(j);
-	add_char(j->out, bracket);
+	char *to = jsonw_element_room(j, 1);
+
 	j->comma = false;
+	if (!to)
+		return;
+	*to++ = bracket;
+	buf_wrote(j->out, to);
 }
 
 static void jsonw_end(struct jsonw *j, char bracket)
 {
-	add_char(j->out, bracket);
+	char *to = jsonw_room(j, 1);
+
 	j->comma = true;
+	if (!to)
+		return;
+	*to++ = bracket;
+	buf_wrote(j->out, to);
 }
 
 void jsonw_object_begin(struct jsonw *j)
@@ -65,7 +49,7 @@ void jsonw_array_end(struct jsonw *j)
 
 void jsonw_line_end(struct jsonw *j)
 {
-	add_char(j->out, '\n');
+	jsonw_end(j, '\n');
 	j->comma = false;
 }
 
@@ -116,22 +100,22 @@ static void add_escaped(struct buf *out, uint32_t c)
 
 	if (c < sizeof(escapes) && escapes[c]) {
 		text[1] = escapes[c];
-		add(out, text, 2);
+		buf_add(out, text, 2);
 	} else {
-		add(out, text, sizeof(text));
+		buf_add(out, text, sizeof(text));
 	}
 }
 
-static void add_quoted(struct buf *out, const char *s, size_t len)
+/* The rest of a string that can't stand as it is, with the quote behind it. */
+static void add_special(struct buf *out, const char *s, size_t len)
 {
 	size_t at = 0;
 
-	add_char(out, '"');
 	while (at < len) {
 		size_t n = plain_length(s + at, len - at);
 		uint32_t c;
 
-		add(out, s + at, n);
+		buf_add(out, s + at, n);
 		at += n;
 		if (at == len)
 			break;
@@ -141,57 +125,54 @@ static void add_quoted(struct buf *out, const char *s, size_t len)
 		else if (c < 0xa0)
 			add_escaped(out, c);
 		else
-			add(out, s + at, n);
+			buf_add(out, s + at, n);
 		at += n;
 	}
-	add_char(out, '"');
+	buf_addc(out, '"');
 }
 
 void jsonw_string_n(struct jsonw *j, const char *s, size_t len)
 {
-	jsonw_separate(j);
-	add_quoted(j->out, s, len);
-}
+	size_t n = plain_length(s, len);
+	char *to = jsonw_element_room(j, n + 2);
 
-void jsonw_string(struct jsonw *j, const char *s)
-{
-	jsonw_string_n(j, s, strlen(s));
-}
-
-void jsonw_key_n(struct jsonw *j, const char *key, size_t len)
-{
-	jsonw_separate(j);
-	add_char(j->out, '"');
-	add(j->out, key, len);
-	add(j->out, "\":", 2);
-	j->comma = false;
-}
-
-static void add_u64(struct buf *out, uint64_t value)
-{
-	char text[DECIMAL_MAX];
-
-	add(out, text, (size_t)(decimal_put(text, value) - text));
+	if (!to)
+		return;
+	*to++ = '"';
+	memcpy(to, s, n);
+	to += n;
+	if (n == len)
+		*to++ = '"';
+	buf_wrote(j->out, to);
+	if (n < len)
+		add_special(j->out, s + n, len - n);
 }
 
 void jsonw_u64(struct jsonw *j, uint64_t value)
 {
-	jsonw_separate(j);
-	add_u64(j->out, value);
+	char *to = jsonw_element_room(j, DECIMAL_MAX);
+
+	if (to)
+		buf_wrote(j->out, decimal_put(to, value));
 }
 
 void jsonw_i64(struct jsonw *j, int64_t value)
 {
-	jsonw_separate(j);
+	char *to = jsonw_element_room(j, 1 + DECIMAL_MAX);
+
+	if (!to)
+		return;
 	if (value < 0)
-		add_char(j->out, '-');
-	add_u64(j->out, value < 0 ? -(uint64_t)value : (uint64_t)value);
+		*to++ = '-';
+	buf_wrote(j->out, decimal_put(to, value < 0 ? -(uint64_t)value : (uint64_t)value));
 }
 
 void jsonw_bool(struct jsonw *j, bool value)
 {
-	jsonw_separate(j);
-	buf_adds(j->out, value ? "true" : "false");
+	char *to = jsonw_element_room(j, sizeof("false"));
+
+	if (to)
+		buf_wrote(j->out, stpcpy(to, value ? "true" : "false"));
 }
 
 void jsonw_time(struct jsonw *j, uint64_t realtime_ns)

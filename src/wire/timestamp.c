@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/base.h"
+#include "wire/decimal.h"
 
 struct date {
 	unsigned int year, month, day;
@@ -30,13 +31,22 @@ static struct date date_of(uint64_t days)
 	};
 }
 
-/* @n decimal digits of @value to @to, and what follows them. Returns where to go on. */
-static char *put(char *to, unsigned int n, unsigned int value, char after)
+/* Two decimal digits to @to, and what follows them. Returns where to go on. */
+static char *put_pair(char *to, unsigned int value, char after)
 {
-	for (unsigned int i = n; i-- > 0; value /= 10)
-		to[i] = (char)('0' + value % 10);
-	to[n] = after;
-	return to + n + 1;
+	decimal_put_pair(to, value);
+	to[2] = after;
+	return to + 3;
+}
+
+/* Nine. */
+static char *put_ns(char *to, unsigned int value, char after)
+{
+	for (int i = 7; i > 0; i -= 2, value /= 100)
+		decimal_put_pair(to + i, value);
+	to[0] = (char)('0' + value);
+	to[9] = after;
+	return to + 10;
 }
 
 const char *timestamp_format(uint64_t realtime_ns, char text[TIMESTAMP_TEXT_MAX])
@@ -46,13 +56,14 @@ const char *timestamp_format(uint64_t realtime_ns, char text[TIMESTAMP_TEXT_MAX]
 	struct date date = date_of(s / 86400);
 	char *to = text;
 
-	to = put(to, 4, date.year, '-');
-	to = put(to, 2, date.month, '-');
-	to = put(to, 2, date.day, 'T');
-	to = put(to, 2, in_day / 3600, ':');
-	to = put(to, 2, in_day / 60 % 60, ':');
-	to = put(to, 2, in_day % 60, '.');
-	to = put(to, 9, (unsigned int)(realtime_ns % NS_PER_SEC), 'Z');
+	decimal_put_pair(to, date.year / 100);
+	to = put_pair(to + 2, date.year, '-');
+	to = put_pair(to, date.month, '-');
+	to = put_pair(to, date.day, 'T');
+	to = put_pair(to, in_day / 3600, ':');
+	to = put_pair(to, in_day / 60 % 60, ':');
+	to = put_pair(to, in_day % 60, '.');
+	to = put_ns(to, (unsigned int)(realtime_ns % NS_PER_SEC), 'Z');
 	*to = '\0';
 	return text;
 }
