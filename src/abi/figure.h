@@ -12,7 +12,9 @@
 	X(RTT_SOCKETS, "sockops", "sockets")             \
 	X(RTT_SAMPLES, "sockops", "rtt_samples")         \
 	X(RETRANSMISSIONS, "sockops", "retransmissions") \
-	X(REFUSED_DATAGRAMS, "refused", "datagrams")
+	X(REFUSED_DATAGRAMS, "refused", "datagrams")     \
+	X(DEVICE_EVICTIONS, "devflow", "evictions")      \
+	X(DEVICE_OTHERS, "devflow", "other_packets")
 
 enum figure {
 #define X(symbol, probe, name) FIGURE_##symbol,

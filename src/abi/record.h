@@ -23,6 +23,7 @@ enum rec_type {
 	REC_DGRAM = 4,	 /* struct rec_dgram: UDP and ICMP echo */
 	REC_OWNER = 5,	 /* struct rec_owner: a datagram socket got a (new) owner */
 	REC_RELEASE = 6, /* struct rec_release: a datagram socket was closed */
+	REC_DEVICE_FLOW = 7, /* struct rec_devflow: what passed a device */
 };
 
 struct rec_hdr {
@@ -57,6 +58,7 @@ struct rec_asked {
 	X(DGRAM_MAP_FULL, "dgram_map_full", "a UDP or ICMP flow found no room in its map")      \
 	X(OWNER_MAP_FULL, "owner_map_full", "a datagram socket found no room in the owner map") \
 	X(LAYER_MAP_FULL, "layer_map_full", "a packet found no room to be counted by layer")    \
+	X(DEVICE_FLOW, "device_flow", "a device flow found no room, or came in between")        \
 	X(NOT_RUN, "not_run", "a program was passed over: it ran on that CPU already")
 
 enum lost_reason {

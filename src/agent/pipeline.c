@@ -2,9 +2,12 @@
 #include "agent/pipeline.h"
 
 #include <errno.h>
+#include <linux/membarrier.h>
 #include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "agent/idle.h"
 #include "agent/translator.h"
@@ -18,6 +21,7 @@ enum {
 	CROWDED_DRAINS = 5,	 /* from one sweep to the next while there is little room */
 	TIMER_SLACK_NS = 2000000,
 	HEAP_SLACK = 2 << 20,
+	DEFAULT_MAX_PASSING = 131072,
 };
 
 #define DEFAULT_DGRAM_IDLE_NS (60 * NS_PER_SEC)
@@ -36,8 +40,10 @@ struct pipeline {
 	uint64_t n_died;	       /* namespaces, when those were looked for */
 	uint64_t dgram_idle_ns;
 	unsigned int n_until_sweep;
+	uint64_t turned_ns; /* device flows: what was counted until then stands apart; 0: nothing */
 	uint64_t sweep_start_ns; /* CLOCK_MONOTONIC */
 	bool adopted;
+	bool sees_devices;
 };
 
 /* --- events to subscribers --- */
@@ -83,6 +89,15 @@ static void pipeline_tell_time(struct pipeline *p)
 	}
 }
 
+static void pipeline_lost(const struct pipeline *p, uint64_t ret_lost[N_LOST_REASONS])
+{
+	struct flow_usage usage;
+
+	probes_lost(p->probes, ret_lost);
+	flow_table_usage(p->flows, &usage);
+	ret_lost[LOST_DEVICE_FLOW] += usage.lost;
+}
+
 /* Losses stand in the stream, where they happened. True if there were any since the last call. */
 static bool pipeline_tell_lost(struct pipeline *p)
 {
@@ -90,7 +105,7 @@ static bool pipeline_tell_lost(struct pipeline *p)
 	struct event event = { .kind = EVENT_LOST };
 	bool any = false;
 
-	probes_lost(p->probes, lost);
+	pipeline_lost(p, lost);
 	for (int i = 0; i < N_LOST_REASONS; i++) {
 		if (lost[i] <= p->lost[i])
 			continue;
@@ -244,6 +259,30 @@ static void pipeline_sweep(struct pipeline *p)
 	p->status.sweep_ns += clock_ns(CLOCK_MONOTONIC) - start_ns;
 }
 
+/*
+ * Device flows: with each sweep a turn, and a drain later, when no program can be at work any more
+ * in what was counted before, its collection.
+ */
+static void pipeline_collect(struct pipeline *p)
+{
+	uint64_t now_ns = clock_ns(CLOCK_MONOTONIC);
+
+	if (!p->turned_ns)
+		return;
+	probes_devflow_collect(p->probes);
+	flow_table_collected(p->flows, p->turned_ns);
+	p->turned_ns = 0;
+	p->status.sweep_ns += clock_ns(CLOCK_MONOTONIC) - now_ns;
+}
+
+static void pipeline_turn(struct pipeline *p)
+{
+	if (!p->sees_devices)
+		return;
+	p->turned_ns = clock_ns(CLOCK_MONOTONIC);
+	probes_devflow_turn(p->probes);
+}
+
 /* Sockets older than the probes: after the first output, since it takes a while. */
 static void pipeline_adopt(struct pipeline *p)
 {
@@ -272,9 +311,11 @@ static int pipeline_on_timer(sd_event_source *source, uint64_t usec, void *arg)
 	pipeline_drain(p);
 	if (!p->adopted)
 		pipeline_adopt(p);
+	pipeline_collect(p);
 	if (pipeline_must_sweep(p)) {
 		p->n_until_sweep = SWEEP_DRAINS;
 		pipeline_sweep(p);
+		pipeline_turn(p);
 	}
 	pipeline_tell_time(p);
 	err = sd_event_source_set_time_relative(source, DRAIN_NS / 1000);
@@ -287,6 +328,22 @@ static int pipeline_on_ring(sd_event_source *source, int fd, uint32_t revents, v
 	return 0;
 }
 
+/* What both tables hold. */
+static void pipeline_collect_all(struct pipeline *p)
+{
+	if (!p->sees_devices)
+		return;
+	for (int table = 0; table < 2; table++) {
+		if (!p->turned_ns)
+			pipeline_turn(p);
+		/* Waits until no program is at work any more in what was counted before. */
+		syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0);
+		probes_devflow_collect(p->probes);
+		p->turned_ns = 0;
+	}
+	flow_table_collected(p->flows, UINT64_MAX);
+}
+
 void pipeline_flush(struct pipeline *p)
 {
 	/* Twice: the second call tells of what was opened until the first. */
@@ -294,10 +351,29 @@ void pipeline_flush(struct pipeline *p)
 	probes_tell_opened(p->probes);
 	pipeline_drain(p);
 	flow_table_tick(p->flows, UINT64_MAX);
+	pipeline_collect_all(p);
 	pipeline_tell_lost(p);
 }
 
 /* --- open and close --- */
+
+static bool probe_is_wanted(const struct pipeline_options *o, const char *name)
+{
+	for (size_t i = 0; probe_name(i); i++)
+		if (!strcmp(probe_name(i), name))
+			return o->with & ~o->without & 1U << i;
+	return false;
+}
+
+static int pipeline_see_devices(struct pipeline *p, const struct pipeline_options *o)
+{
+	struct flow_devices devices = { .idle_ns = p->dgram_idle_ns,
+					.max_conversations = o->max_sockets
+								     ?: DEFAULT_MAX_PASSING };
+
+	p->sees_devices = true;
+	return flow_table_see_devices(p->flows, &devices);
+}
 
 static int pipeline_open_probes(struct pipeline *p, const struct pipeline_options *o, struct err *e)
 {
@@ -319,6 +395,8 @@ static int pipeline_open_probes(struct pipeline *p, const struct pipeline_option
 	if (!p->flows || !p->translator)
 		return err_set(e, ENOMEM, "out of memory");
 	flow_table_set_clock(p->flows, realtime_offset_ns());
+	if (probe_is_wanted(o, "devflow") && pipeline_see_devices(p, o))
+		return err_set(e, ENOMEM, "out of memory");
 	return probes_open(&options, &p->probes, e);
 }
 
@@ -433,7 +511,7 @@ void pipeline_get_status(struct pipeline *p, struct pipeline_status *ret)
 {
 	*ret = p->status;
 	ret->now_ns = clock_ns(CLOCK_REALTIME);
-	probes_lost(p->probes, ret->lost);
+	pipeline_lost(p, ret->lost);
 	ret->n_lost = 0;
 	for (int i = 0; i < N_LOST_REASONS; i++)
 		ret->n_lost += ret->lost[i];

@@ -81,6 +81,9 @@ static void text_figures(struct buf *out, const struct agent_status *s)
 	text_row(out, "namespaces", "%zu of %zu covered", p->netns_covered, p->netns_total);
 	text_row(out, "conversations", "%s now, %s so far", units_count(p->flow.conversations, a),
 		 units_count(p->flow.seen, b));
+	if (p->flow.passing || p->flow.owned)
+		text_row(out, "", "%s of them only pass devices; %s device flows were a socket's",
+			 units_count(p->flow.passing, a), units_count(p->flow.owned, b));
 	text_row(out, "records", "%s from the kernel, %s events made of them, %s bad",
 		 units_count(p->n_records, a), units_count(p->n_events, b),
 		 units_count(p->n_bad_records, c));
@@ -230,6 +233,8 @@ static void json_figures(struct jsonw *j, const struct pipeline_status *p)
 	jsonw_member_object(j, "conversations");
 	jsonw_member_u64(j, "open", p->flow.conversations);
 	jsonw_member_u64(j, "total", p->flow.seen);
+	jsonw_member_u64(j, "passing", p->flow.passing);
+	jsonw_member_u64(j, "device_flows_of_sockets", p->flow.owned);
 	jsonw_object_end(j);
 	jsonw_member_object(j, "translations");
 	jsonw_member_u64(j, "asked", p->translator.n_asked);

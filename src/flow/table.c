@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/base.h"
+#include "flow/hops.h"
 #include "flow/table_private.h"
 
 /* --- ends and conversations --- */
@@ -48,6 +49,21 @@ struct flow_end *end_find(struct flow_table *t, const struct dgram_key *key)
 	return NULL;
 }
 
+/* What passes devices with its addresses is no conversation of its own. */
+static void end_own(struct flow_table *t, const struct flow_end *e, bool begins)
+{
+	struct ip_view view = end_view(e);
+
+	(begins ? hops_own : hops_disown)(t->hops, &view, e->conv->transport);
+}
+
+/* The same of those that translation made of them. */
+static void conversation_own(struct flow_table *t, const struct conversation *c, bool begins)
+{
+	if (c->far)
+		(begins ? hops_own : hops_disown)(t->hops, c->far, c->transport);
+}
+
 struct flow_end *end_new(struct flow_table *t, const struct dgram_key *key,
 			 struct conversation *conv, enum flow_which side)
 {
@@ -60,6 +76,7 @@ struct flow_end *end_new(struct flow_table *t, const struct dgram_key *key,
 	e->side = side;
 	conv->end[side] = e;
 	end_hash(t, e);
+	end_own(t, e, true);
 	return e;
 }
 
@@ -68,6 +85,7 @@ static void end_free(struct flow_table *t, struct flow_end *e)
 	if (!e)
 		return;
 	end_unhash(t, e);
+	end_own(t, e, false);
 	dgram_end_gone(t, e);
 	process_unref(e->process);
 	process_unref(e->opened_by);
@@ -109,6 +127,7 @@ static void conversation_free(struct flow_table *t, struct conversation *c)
 		dgram_conversation_gone(t, c);
 	end_free(t, c->end[SOURCE]);
 	end_free(t, c->end[DESTINATION]);
+	conversation_own(t, c, false);
 	free(c->far);
 	free(c);
 	t->n_conversations--;
@@ -391,6 +410,7 @@ static struct conversation *conversation_translated(struct flow_table *t, struct
 	if (!c->far)
 		return c;
 	*c->far = *far;
+	conversation_own(t, c, true);
 	other = c->transport == TRANSPORT_UDP ? dgram_translated(t, c) : NULL;
 	return other && !(c->opened && other->opened) ? conversation_join(t, c, other) : c;
 }
@@ -531,6 +551,7 @@ void flow_table_free(struct flow_table *t)
 		conversation_free(t, t->dgram_ends->conv);
 	listeners_free(t);
 	flow_sums_free(t);
+	hops_free(t->hops);
 	free(t->keys);
 	free(t);
 }
@@ -554,7 +575,8 @@ int flow_table_record(struct flow_table *t, const struct rec_hdr *rec, size_t si
 	const size_t sizes[] = { [REC_TCP] = tcp_record_size(rec, size),
 				 [REC_DGRAM] = sizeof(struct rec_dgram),
 				 [REC_OWNER] = sizeof(struct rec_owner),
-				 [REC_RELEASE] = sizeof(struct rec_release) };
+				 [REC_RELEASE] = sizeof(struct rec_release),
+				 [REC_DEVICE_FLOW] = sizeof(struct rec_devflow) };
 
 	if (size < sizeof(*rec))
 		return -EBADMSG;
@@ -562,15 +584,28 @@ int flow_table_record(struct flow_table *t, const struct rec_hdr *rec, size_t si
 		return 0;
 	if (size != sizes[rec->type])
 		return -EBADMSG;
+	hops_pass_time(t->hops, rec->ts_ns);
 	switch ((enum rec_type)rec->type) {
 	case REC_TCP: return tcp_record(t, (const struct rec_tcp *)rec);
 	case REC_DGRAM: return dgram_record(t, (const struct rec_dgram *)rec);
 	case REC_OWNER: dgram_owner_record(t, (const struct rec_owner *)rec); return 0;
 	case REC_RELEASE: dgram_release_record(t, (const struct rec_release *)rec); return 0;
+	case REC_DEVICE_FLOW: return hops_record(t->hops, (const struct rec_devflow *)rec);
 	case REC_PROCESS:
 	case REC_CGROUP: break;
 	}
 	return 0;
+}
+
+int flow_table_see_devices(struct flow_table *t, const struct flow_devices *o)
+{
+	t->hops = t->hops ?: hops_new(t, o);
+	return t->hops ? 0 : -ENOMEM;
+}
+
+void flow_table_collected(struct flow_table *t, uint64_t before_ns)
+{
+	hops_collected(t->hops, before_ns);
 }
 
 void flow_table_usage(const struct flow_table *t, struct flow_usage *ret)
@@ -581,4 +616,5 @@ void flow_table_usage(const struct flow_table *t, struct flow_usage *ret)
 				    .seen = t->n_seen };
 	ret->bytes = ret->ends * sizeof(struct flow_end) +
 		     ret->conversations * sizeof(struct conversation);
+	hops_usage(t->hops, ret);
 }

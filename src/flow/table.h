@@ -41,8 +41,10 @@ struct flow_answer {
 struct flow_resolver {
 	/* The image behind @owner, the caller's reference; NULL: nobody known. */
 	struct process *(*process)(void *arg, const struct owner *owner);
-	/* A namespace's name, NULL if it has none; valid until the next call. */
+	/* A namespace's name, NULL if it has none; valid while an event is emitted. */
 	const char *(*netns_name)(void *arg, uint64_t cookie);
+	/* The same of a device. May be NULL. */
+	const char *(*device_name)(void *arg, uint64_t netns_cookie, uint32_t ifindex);
 	/*
 	 * Take a datagram flow out of the kernel's map with its last figures; 0 or -errno. -EAGAIN:
 	 * it is left there, for it received more than @max_rx_packets.
@@ -62,6 +64,15 @@ struct flow_usage {
 	uint64_t dgram_ends;	      /* of the ends: of datagrams */
 	uint64_t seen;		      /* conversations since the start */
 	uint64_t bytes;		      /* that the held ones take */
+	uint64_t passing;	      /* of the conversations: those that only pass devices */
+	uint64_t owned;		      /* device flows that were a socket's, and told by it */
+	uint64_t lost;		      /* device flows that found no room */
+};
+
+/* Conversations that only pass this host's devices. */
+struct flow_devices {
+	uint64_t idle_ns;	    /* one is over after so long without a packet */
+	uint64_t max_conversations; /* each with four hops */
 };
 
 enum { FLOW_JOIN_NS = 50000000 };
@@ -69,6 +80,17 @@ enum { FLOW_JOIN_NS = 50000000 };
 /* @emit is called with each event, during the calls below. NULL on lack of memory. */
 struct flow_table *flow_table_new(const struct flow_resolver *resolver, event_fn emit, void *arg);
 void flow_table_free(struct flow_table *t);
+
+/*
+ * Begin to make conversations of what passes devices, hop by hop: those that no socket of this host
+ * has. 0 or -ENOMEM. Without this such records are passed over.
+ */
+int flow_table_see_devices(struct flow_table *t, const struct flow_devices *o);
+/*
+ * All that passed devices before @before_ns (CLOCK_MONOTONIC) is here: tell what it changed.
+ * UINT64_MAX: it is the last time.
+ */
+void flow_table_collected(struct flow_table *t, uint64_t before_ns);
 
 /* CLOCK_REALTIME less CLOCK_MONOTONIC, for the times of events; set it anew now and then. */
 void flow_table_set_clock(struct flow_table *t, int64_t realtime_offset_ns);

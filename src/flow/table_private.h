@@ -53,6 +53,8 @@ struct flow_sum {
 	uint64_t tx_bytes, tx_packets, rx_bytes, rx_packets, retransmitted_bytes;
 };
 
+struct hop_table;
+
 struct flow_table {
 	struct flow_resolver resolver;
 	event_fn emit;
@@ -64,6 +66,7 @@ struct flow_table {
 	struct flow_socket *sockets;
 	struct listener *listeners;
 	struct flow_sum *sums;
+	struct hop_table *hops;			    /* NULL: devices are not looked at */
 	struct conversation_queue waiting, changed; /* waiting: by deadline */
 	uint64_t n_conversations, n_seen;
 	struct dgram_key *keys; /* what flow_table_live() returned */

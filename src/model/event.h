@@ -3,6 +3,7 @@
 #define NSLENS_MODEL_EVENT_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "model/device.h"
@@ -86,6 +87,18 @@ enum flow_has {
 	FLOW_HAS_ICMP_ID = 1 << 12, /* icmp_id */
 };
 
+/* A device that a conversation passed in one direction, and what one side sent through it. */
+struct flow_hop {
+	uint64_t netns_cookie;
+	uint32_t netns_inode;
+	const char *netns_name; /* NULL: none known */
+	uint32_t ifindex;
+	const char *device; /* NULL: not known */
+	bool received;	    /* by the device; else sent */
+	enum flow_party from;
+	uint64_t packets, bytes; /* on the wire, each with its L2 header */
+};
+
 struct flow_event {
 	uint64_t ts_ns;
 	enum flow_action action;
@@ -101,6 +114,8 @@ struct flow_event {
 	bool accepted;
 	bool last; /* no event of this conversation comes after this one */
 	struct flow_side source, destination;
+	const struct flow_hop *hops; /* with FLOW_WIRE: in the order of first sight */
+	size_t n_hops;
 };
 
 /* Records that did not reach the reader, or events that did not reach a consumer. */

@@ -14,6 +14,7 @@
 #include <bpf/libbpf.h>
 
 #include "base/base.h"
+#include "probe/devflow/devflow.h"
 #include "probe/hooks.h"
 #include "probe/process/process.h"
 #include "probes.skel.h"
@@ -37,6 +38,7 @@ static const char *const process_programs[] = { "cgroup_made", "cgroup_removed",
 static const char *const sockops_programs[] = { "sockops_watch", NULL };
 static const char *const l3_programs[] = { "l3_egress", "l3_ingress", NULL };
 static const char *const device_programs[] = { "device_tx", "device_rx", NULL };
+static const char *const devflow_programs[] = { "devflow_tx", "devflow_rx", NULL };
 
 #define RECORD(type) (1U << (type))
 
@@ -87,6 +89,10 @@ const struct probe_info probe_table[] = {
 	{ .name = "device",
 	  .gives = "packets and bytes of every device",
 	  .programs = device_programs },
+	{ .name = "devflow",
+	  .gives = "conversations that only pass through this host's devices, hop by hop",
+	  .programs = devflow_programs,
+	  .records = RECORD(REC_DEVICE_FLOW) },
 	{ NULL },
 };
 
@@ -215,6 +221,9 @@ static int probes_configure(const struct probes *p, const struct probe_options *
 	if (!err && !probe_named_is_there(p, "l3") && !probe_named_is_there(p, "device"))
 		err = bpf_map__set_max_entries(skel->maps.layers, 1);
 	process_probe_configure(skel, btf, o->no_args);
+	if (!err)
+		err = devflow_configure(skel, probe_named_is_there(p, "devflow"),
+					!o->chosen_devices);
 	/* A copy is only made where sockets can't be read in place: see compat.bpf.h. */
 	if (btf && btf__find_by_name_kind(btf, "bpf_rdonly_cast", BTF_KIND_FUNC) > 0)
 		bpf_map__set_autocreate(skel->maps.tcp_sock_room, false);
@@ -660,6 +669,35 @@ int probes_sweep_all(struct probes *p, uint64_t dgram_idle_ns)
 		probes_drain(p);
 	} while (more_tcp > 0 || more_dgram > 0);
 	return more_tcp < 0 ? more_tcp : more_dgram;
+}
+
+/* --- device flows --- */
+
+void probes_devflow_turn(struct probes *p)
+{
+	if (probe_named_is_there(p, "devflow"))
+		devflow_turn(p->skel);
+}
+
+int probes_devflow_collect(struct probes *p)
+{
+	uint32_t n_cpus = (uint32_t)libbpf_num_possible_cpus();
+	int at = 0;
+
+	if (!probe_named_is_there(p, "devflow"))
+		return 0;
+	for (uint32_t cpu = 0; cpu < n_cpus && at >= 0; cpu++) {
+		at = 0;
+		while ((at = devflow_sweep(p->skel, cpu, (uint32_t)at)) >= 0 && at != DEVFLOW_SWEPT)
+			probes_drain(p);
+	}
+	probes_drain(p);
+	return at < 0 ? at : 0;
+}
+
+int probes_devflow_select(struct probes *p, const struct device_id *id, bool on)
+{
+	return probe_named_is_there(p, "devflow") ? devflow_select(p->skel, id, on) : 0;
 }
 
 size_t probes_dgram_room(const struct probes *p)

@@ -10,6 +10,7 @@
 #include "abi/figure.h"
 #include "abi/record.h"
 #include "base/err.h"
+#include "model/device.h"
 #include "model/layer.h"
 
 /*
@@ -41,6 +42,7 @@ const char *probe_name(size_t i);
 struct probe_options {
 	uint32_t with, without; /* probes, bits by row: those by default and with, but without */
 	bool no_args;		/* leave processes' arguments alone */
+	bool chosen_devices;	/* device flows only where probes_devflow_select() says so */
 	uint32_t ring_bytes;	/* power of two and pages; 0: the default, 4 MiB */
 	uint32_t max_sockets;	/* TCP, half as many UDP flows; 0: the default, 131072 */
 	record_fn record;
@@ -103,6 +105,15 @@ struct probe_sweep {
 int probes_sweep(struct probes *p, const struct probe_sweep *sweep, gone_fn gone, void *arg);
 /* The same among all that the kernel side knows: costs by the size of its maps. */
 int probes_sweep_all(struct probes *p, uint64_t dgram_idle_ns);
+
+/*
+ * Device flows. A turn: what passes devices from now on is counted apart from what did until now,
+ * which is emitted and handed over by a collect, 20 ms or more after the turn. 0 or -errno.
+ */
+void probes_devflow_turn(struct probes *p);
+int probes_devflow_collect(struct probes *p);
+/* Are flows at this device wanted? Where all are (see chosen_devices), this changes nothing. */
+int probes_devflow_select(struct probes *p, const struct device_id *id, bool on);
 
 /* So many datagram flows find room in the kernel's map. */
 size_t probes_dgram_room(const struct probes *p);

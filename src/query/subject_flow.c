@@ -117,11 +117,31 @@ static bool whole_value(const struct flow_event *flow, enum filter_field field,
 	return true;
 }
 
+/* Where it passed: of each device a name, or of its namespace three values. */
+static bool hop_value(const struct flow_event *flow, enum filter_field field, unsigned int i,
+		      struct filter_value *v)
+{
+	const struct flow_hop *hop;
+
+	if (i / 3 >= flow->n_hops)
+		return false;
+	hop = &flow->hops[i / 3];
+	if (field == FILTER_DEVICE)
+		set_text(v, hop->device);
+	else if (i % 3 == 0)
+		set_text(v, hop->netns_name);
+	else
+		set_number(v, i % 3 == 1 ? hop->netns_inode : hop->netns_cookie);
+	return true;
+}
+
 static bool flow_value(const void *subject, enum filter_field field, enum filter_side side,
 		       unsigned int i, struct filter_value *v)
 {
 	const struct flow_event *flow = subject;
 
+	if (flow->n_hops && (field == FILTER_NETNS || field == FILTER_DEVICE))
+		return hop_value(flow, field, i, v);
 	if (side == FILTER_WHOLE)
 		return i < 1 && whole_value(flow, field, v);
 	return side_value(side == FILTER_SOURCE ? &flow->source : &flow->destination, field, i, v);

@@ -312,6 +312,35 @@ static void add_icmp(struct jsonw *j, const struct flow_event *flow)
 	jsonw_object_end(j);
 }
 
+static void add_hop(struct jsonw *j, const struct flow_hop *hop)
+{
+	jsonw_object_begin(j);
+	jsonw_member_object(j, "netns");
+	jsonw_member_u64(j, "inode", hop->netns_inode);
+	jsonw_member_u64(j, "cookie", hop->netns_cookie);
+	jsonw_member_string(j, "name", hop->netns_name);
+	jsonw_object_end(j);
+	jsonw_member_object(j, "device");
+	jsonw_member_string(j, "name", hop->device);
+	jsonw_member_u64(j, "ifindex", hop->ifindex);
+	jsonw_object_end(j);
+	jsonw_member_string(j, "direction", hop->received ? "rx" : "tx");
+	jsonw_member_string(j, "from", flow_party_names[hop->from]);
+	jsonw_member_u64(j, "packets", hop->packets);
+	jsonw_member_u64(j, "bytes", hop->bytes);
+	jsonw_object_end(j);
+}
+
+static void add_path(struct jsonw *j, const struct flow_event *flow)
+{
+	if (!flow->n_hops)
+		return;
+	jsonw_member_array(j, "path");
+	for (size_t i = 0; i < flow->n_hops; i++)
+		add_hop(j, &flow->hops[i]);
+	jsonw_array_end(j);
+}
+
 static void add_flow_id(struct jsonw *j, uint64_t id)
 {
 	char text[17];
@@ -336,6 +365,7 @@ static void add_flow(struct jsonw *j, const struct flow_event *flow)
 		jsonw_member_bool(j, "accepted", flow->accepted);
 	add_measures(j, flow);
 	add_icmp(j, flow);
+	add_path(j, flow);
 	jsonw_object_end(j);
 }
 

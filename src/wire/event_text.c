@@ -317,6 +317,50 @@ static void add_left_over(struct line *line, const struct layout *layout,
 	}
 }
 
+/* "router" or "net:123456". */
+static void add_hop_netns(struct buf *out, const struct wire_context *ctx,
+			  const struct flow_hop *hop)
+{
+	bool host = ctx->host_netns_cookie && hop->netns_cookie == ctx->host_netns_cookie;
+
+	if (hop->netns_name && *hop->netns_name)
+		printable_add_cut(out, hop->netns_name, PLACE_MAX);
+	else if (host)
+		buf_adds(out, "host");
+	else
+		buf_addf(out, "net:%06" PRIu32, hop->netns_inode % 1000000);
+}
+
+/* The way of what the source sent: "via router:v0>v1 backend:eth0". */
+static void add_path(struct line *line, const struct wire_context *ctx, const struct layout *layout,
+		     const struct flow_event *flow, unsigned int *n_remarks)
+{
+	uint64_t netns = 0;
+
+	for (size_t i = 0; i < flow->n_hops; i++) {
+		const struct flow_hop *hop = &flow->hops[i];
+
+		if (hop->from != PARTY_SOURCE)
+			continue;
+		if (!netns) {
+			add_remark(line, layout, n_remarks);
+			buf_adds(line->out, "via");
+		}
+		if (hop->netns_cookie == netns) {
+			buf_addc(line->out, '>');
+		} else {
+			buf_addc(line->out, ' ');
+			add_hop_netns(line->out, ctx, hop);
+			buf_addc(line->out, ':');
+		}
+		netns = hop->netns_cookie;
+		if (hop->device)
+			printable_add(line->out, hop->device);
+		else
+			buf_addf(line->out, "if%" PRIu32, hop->ifindex);
+	}
+}
+
 /* While it goes on, what waits is not left over. */
 static bool is_over(const struct flow_event *flow)
 {
@@ -324,8 +368,8 @@ static bool is_over(const struct flow_event *flow)
 }
 
 /* Why it ended, and what a person would want to be told. */
-static void add_remarks(struct line *line, const struct layout *layout,
-			const struct flow_event *flow)
+static void add_remarks(struct line *line, const struct wire_context *ctx,
+			const struct layout *layout, const struct flow_event *flow)
 {
 	unsigned int n_remarks = 0;
 
@@ -344,6 +388,7 @@ static void add_remarks(struct line *line, const struct layout *layout,
 		add_remark(line, layout, &n_remarks);
 		buf_addf(line->out, "%" PRIu64 " retransmitted", flow->retransmits);
 	}
+	add_path(line, ctx, layout, flow, &n_remarks);
 	if (!is_over(flow))
 		return;
 	add_left_over(line, layout, &flow->source, "source", &n_remarks);
@@ -359,7 +404,7 @@ static void add_flow(struct line *line, const struct wire_context *ctx, const st
 	add_event(line, layout, flow);
 	add_sides(line, ctx, layout, flow);
 	add_figures(line, layout, flow);
-	add_remarks(line, layout, flow);
+	add_remarks(line, ctx, layout, flow);
 }
 
 /* What a reason of the kernel side means; NULL for others. */

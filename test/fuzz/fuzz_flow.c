@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // FUZZ-SOURCES: src/flow/table.c src/flow/tcp.c src/flow/dgram.c src/flow/conversation.c
-// FUZZ-SOURCES: src/flow/sums.c src/model/layer.c
+// FUZZ-SOURCES: src/flow/sums.c src/flow/hops.c src/flow/passage.c src/model/layer.c
 // FUZZ-SOURCES: src/model/event.c src/model/endpoint.c src/model/process.c
 #include <errno.h>
 #include <netinet/in.h>
@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "abi/devflow.h"
 #include "abi/dgram.h"
 #include "abi/tcp.h"
 #include "flow/table.h"
@@ -40,7 +41,9 @@ static void on_event(void *arg, const struct event *event)
 {
 	const struct flow_event *f = &event->flow;
 
-	if (!(f->has & (FLOW_SEEN_BY_SOURCE | FLOW_SEEN_BY_DESTINATION)))
+	if (!(f->has & (FLOW_SEEN_BY_SOURCE | FLOW_SEEN_BY_DESTINATION | FLOW_WIRE)))
+		abort();
+	if (!(f->has & FLOW_WIRE) != !f->n_hops)
 		abort();
 	if (f->action >= N_FLOW_ACTIONS || f->reason >= N_FLOW_REASONS || f->closed_by >= N_PARTIES)
 		abort();
@@ -53,12 +56,20 @@ union record {
 	struct rec_dgram dgram;
 	struct rec_owner owner;
 	struct rec_release release;
+	struct rec_devflow devflow;
 };
+
+static uint8_t what_proto(uint8_t any)
+{
+	static const uint8_t protos[] = { IPPROTO_UDP, IPPROTO_TCP, IPPROTO_ICMP, IPPROTO_ICMPV6 };
+
+	return protos[any % 4];
+}
 
 /* Few sockets, ports and sequence numbers, so that they meet. */
 static void tame(union record *r)
 {
-	switch (r->h.type % 6) {
+	switch (r->h.type % 8) {
 	case 0:
 	case 1:
 		r->h.type = REC_TCP;
@@ -83,6 +94,19 @@ static void tame(union record *r)
 		r->h.size = sizeof(r->dgram);
 		break;
 	case 4:
+	case 5:
+		r->h.type = REC_DEVICE_FLOW;
+		memset(r->devflow.flow.key.saddr, 1, sizeof(r->devflow.flow.key.saddr) * 2);
+		r->devflow.flow.key.netns_cookie %= 3;
+		r->devflow.flow.key.ifindex %= 2;
+		r->devflow.flow.key.direction %= 2;
+		r->devflow.flow.key.sport %= 3;
+		r->devflow.flow.key.dport %= 3;
+		r->devflow.flow.key.proto = what_proto(r->devflow.flow.key.proto);
+		r->devflow.flow.first_is %= 2;
+		r->h.size = sizeof(r->devflow);
+		break;
+	case 6:
 		r->h.type = REC_OWNER;
 		r->owner.cookie %= 3;
 		r->h.size = sizeof(r->owner);
@@ -97,10 +121,15 @@ static void tame(union record *r)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct flow_resolver resolver = { resolve_process, resolve_netns, take_dgram, NULL };
+	struct flow_resolver resolver = { .process = resolve_process,
+					  .netns_name = resolve_netns,
+					  .take_dgram = take_dgram };
+	struct flow_devices devices = { .idle_ns = 1000, .max_conversations = 4 };
 	struct flow_table *t = flow_table_new(&resolver, on_event, NULL);
 	union record r;
 
+	if (t)
+		flow_table_see_devices(t, &devices);
 	while (t && size >= 1) {
 		uint8_t what = *data++;
 		struct dgram_key gone = { .cookie = what / 8 % 4, .proto = IPPROTO_TCP };
@@ -114,6 +143,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			flow_table_tick(t, r.h.ts_ns);
 		else if (what % 8 == 1)
 			flow_table_swept(t);
+		else if (what % 8 == 3)
+			flow_table_collected(t, what == 3 ? UINT64_MAX : r.h.ts_ns);
 		else if (what % 8 == 2)
 			flow_table_gone(t, &gone, r.h.ts_ns);
 		tame(&r);

@@ -192,9 +192,25 @@ def largest_rtt(watch, there):
     return largest is not None and check(largest >= get(close, "flow.srtt_ns"), "the largest", close)
 
 
+FRAME = """import socket, struct, sys
+s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+s.bind(("v0", 0x0800))
+own = s.getsockname()[4]
+s.send(b"\\xff" * 6 + own + bytes.fromhex("0800" "4500001c00004000401100000a000001" "0a000002") +
+       struct.pack("!HHHH", 9, int(sys.argv[1]), 8, 0))
+"""
+
+
+def passing_seen(watch, there):
+    """Is what no socket of addresses has a conversation, by the devices that it passed?"""
+    bed().a.ns.run(sys.executable, "-c", FRAME, "4321")
+    return watch.seen(lambda e: on_port(4321, "udp")(e) and get(e, "flow.unit") == "wire", there)
+
+
 SHOWS = {"tcp": tcp_close, "io": worker_named, "dgram": udp_flow, "sock": binder_named,
          "refused": refusals_counted, "process": new_cgroup_counted, "sockops": largest_rtt, "l3": counted_by("l3"),
-         "device": counted_by("device")}
+         "device": counted_by("device"),
+         "devflow": passing_seen}
 NEEDS = {"io": "tcp", "sockops": "tcp", "sock": "dgram", "refused": "dgram"}  # shown by what that probe tells
 
 

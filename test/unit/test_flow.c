@@ -89,7 +89,11 @@ static int ask(void *arg, const struct flow_question *q)
 static int setup(void **state)
 {
 	struct bench *b = calloc(1, sizeof(*b));
-	struct flow_resolver resolver = { resolve_process, resolve_netns, take_dgram, ask, b };
+	struct flow_resolver resolver = { .process = resolve_process,
+					  .netns_name = resolve_netns,
+					  .take_dgram = take_dgram,
+					  .ask = ask,
+					  .arg = b };
 
 	b->table = flow_table_new(&resolver, on_event, b);
 	*state = b;
