@@ -233,6 +233,36 @@ static inline struct event sample_tcp_troubled(void)
 	return event;
 }
 
+/* Routed, from a bridge's port; nobody has found out a name of the last device. */
+static inline struct event sample_passing(void)
+{
+	static const struct flow_hop hops[] = {
+		{ 77, 4026532301, "router", 2, "v0", true, PARTY_SOURCE, 9, 1200 },
+		{ 77, 4026532301, "router", 3, "v1", false, PARTY_SOURCE, 9, 1200 },
+		{ 78, 4026532302, NULL, 2, NULL, true, PARTY_SOURCE, 8, 1100 },
+		{ 77, 4026532301, "router", 3, "v1", true, PARTY_DESTINATION, 4, 400 },
+	};
+	struct event event = { .kind = EVENT_FLOW };
+
+	event.flow = (struct flow_event){
+		.ts_ns = 1767268800345678901,
+		.action = FLOW_UPDATE,
+		.transport = TRANSPORT_UDP,
+		.has = FLOW_HAS_START | FLOW_INITIATOR_KNOWN | FLOW_WIRE,
+		.id = 0xa1b2c9,
+		.start_ns = 1767268800344444334,
+		.source = { SIDE_HAS_PORT | SIDE_HAS_COUNTS, sample_ip("10.1.0.2"), 40000 },
+		.destination = { SIDE_HAS_PORT | SIDE_HAS_COUNTS, sample_ip("10.2.0.2"), 53 },
+		.hops = hops,
+		.n_hops = ARRAY_SIZE(hops),
+	};
+	event.flow.source.bytes = 1200;
+	event.flow.source.packets = 9;
+	event.flow.destination.bytes = 400;
+	event.flow.destination.packets = 4;
+	return event;
+}
+
 /* The least that an event can carry: UDP over IPv6, nobody known. */
 static inline struct event sample_udp_bare(void)
 {

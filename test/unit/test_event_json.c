@@ -142,6 +142,24 @@ static void leaves_out_what_is_unknown(void **state)
 	json_decref(line);
 }
 
+static void a_path_has_its_hops_in_order(void **state)
+{
+	json_t *line = line_of(sample_passing()), *path = at(line, "flow.path");
+
+	assert_at(line, "flow.unit", "'wire'");
+	assert_at(line, "source.bytes", "1200");
+	assert_int_equal(json_array_size(path), 4);
+	assert_at(json_array_get(path, 0), "",
+		  "{'netns':{'inode':4026532301,'cookie':77,'name':'router'},"
+		  "'device':{'name':'v0','ifindex':2},'direction':'rx','from':'source',"
+		  "'packets':9,'bytes':1200}");
+	assert_at(json_array_get(path, 1), "direction", "'tx'");
+	assert_at(json_array_get(path, 2), "netns", "{'inode':4026532302,'cookie':78}");
+	assert_at(json_array_get(path, 2), "device", "{'ifindex':2}");
+	assert_at(json_array_get(path, 3), "from", "'destination'");
+	json_decref(line);
+}
+
 static void leaves_out_what_a_process_lacks(void **state)
 {
 	struct process nobody = { .uid = PROCESS_NO_UID };
@@ -300,9 +318,10 @@ static void takes_back_a_line_that_memory_cut(void **state)
 }
 
 static struct event (*const samples[])(void) = {
-	sample_tcp_open,    sample_tcp_close, sample_udp_bare,	   sample_tcp_refused,
-	sample_icmp_update, sample_tcp_host,  sample_tcp_adopted,  sample_tcp_long_names,
-	sample_lost,	    sample_finding,   sample_finding_over, sample_totals,
+	sample_tcp_open,    sample_tcp_close, sample_udp_bare,	  sample_tcp_refused,
+	sample_icmp_update, sample_tcp_host,  sample_tcp_adopted, sample_tcp_long_names,
+	sample_passing,	    sample_lost,      sample_finding,	  sample_finding_over,
+	sample_totals,
 };
 
 static int print_lines(void)
@@ -345,6 +364,7 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(writes_all_that_is_known_of_a_close),
 		cmocka_unit_test(leaves_out_what_is_unknown),
+		cmocka_unit_test(a_path_has_its_hops_in_order),
 		cmocka_unit_test(leaves_out_what_a_process_lacks),
 		cmocka_unit_test(tells_an_unknown_address_and_tuple_by_absence),
 		cmocka_unit_test(has_no_duration_without_a_start),

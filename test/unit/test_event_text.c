@@ -25,8 +25,8 @@ static struct wire_context context;
 static struct event (*const samples[])(void) = {
 	sample_tcp_open,     sample_tcp_close, sample_udp_bare,	   sample_tcp_refused,
 	sample_icmp_update,  sample_tcp_host,  sample_tcp_adopted, sample_tcp_long_names,
-	sample_tcp_troubled, sample_lost,      sample_finding,	   sample_finding_over,
-	sample_totals,
+	sample_tcp_troubled, sample_passing,   sample_lost,	   sample_finding,
+	sample_finding_over, sample_totals,
 };
 
 /* All samples in each layout. */

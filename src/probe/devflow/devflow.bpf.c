@@ -272,7 +272,9 @@ static __always_inline bool devflow_wanted(struct devflow_cpu *cpu, const struct
 /* A socket for addresses of IP sent it, and hangs on it still. */
 static __always_inline bool devflow_is_own(const struct sk_buff *skb)
 {
-	return skb->sk && sock_is_inet(skb->sk);
+	const struct sock *sk = skb->sk;
+
+	return sk && sock_is_inet(for_reading(sk, struct sock));
 }
 
 /* --- the tables --- */
