@@ -117,8 +117,10 @@ static __always_inline bool devflow_ip4(struct devflow_packet *p, struct parsed 
 static __always_inline bool devflow_ip6_walk(const struct devflow_packet *p, struct parsed *ret)
 {
 	struct devflow_cpu *cpu = devflow_this_cpu();
-	__u32 n = p->in_reach < EXTENSIONS_ROOM ? p->in_reach : EXTENSIONS_ROOM;
+	__u32 n = p->in_reach < EXTENSIONS_ROOM ? p->in_reach : EXTENSIONS_ROOM - 1;
 
+	barrier_var(n);
+	n &= EXTENSIONS_ROOM - 1; /* as the verifier of 6.1 wants it */
 	if (!cpu || bpf_probe_read_kernel(cpu->extensions, n, (void *)p->ip))
 		return false;
 	return !parse_l3(cpu->extensions, cpu->extensions + EXTENSIONS_ROOM, ret) &&
@@ -321,30 +323,48 @@ static __always_inline struct devflow *devflow_slot(__u32 table, __u32 hash)
 	return bpf_map_lookup_elem(&devflows, &slot);
 }
 
-/* The place of the flow, or one that is free, or freed here. */
-static __always_inline struct devflow *devflow_find(const struct devflow_key *key, __u32 table)
+/*
+ * Make room in one of two places that others have. What local sockets sent is told by them: it
+ * goes first, and unsaid.
+ */
+static __always_inline struct devflow *devflow_evict(struct devflow *a, struct devflow *b)
 {
-	__u32 hash = devflow_hash(key);
+	struct devflow *out = a->last_ns > b->last_ns ? b : a;
+
+	if (a->flags & DEVFLOW_F_LOCAL)
+		out = a;
+	else if (b->flags & DEVFLOW_F_LOCAL)
+		out = b;
+	if (out->flags & DEVFLOW_F_LOCAL) {
+		out->packets = 0;
+		return out;
+	}
+	count_figure(FIGURE_DEVICE_EVICTIONS);
+	devflow_emit(out);
+	return out;
+}
+
+/* The place of the packet's flow, or one that is free, or freed here. NULL: not for this one. */
+static __always_inline struct devflow *devflow_find(const struct devflow_packet *p, __u32 table)
+{
+	__u32 hash = devflow_hash(&p->key);
 	struct devflow *a = devflow_slot(table, hash), *b;
 
-	if (!a || (a->packets && devflow_is(a, key)))
+	if (!a || (a->packets && devflow_is(a, &p->key)))
 		return a;
 	b = devflow_slot(table, hash ^ 1);
-	if (!b || (b->packets && devflow_is(b, key)) || !a->packets)
-		return b && b->packets && devflow_is(b, key) ? b : a;
-	if (!b->packets)
+	if (!b || (b->packets && devflow_is(b, &p->key)))
 		return b;
-	a = a->last_ns > b->last_ns ? b : a;
-	count_figure(FIGURE_DEVICE_EVICTIONS);
-	devflow_emit(a);
-	return a;
+	if (!a->packets || !b->packets)
+		return a->packets ? b : a;
+	return p->flags & DEVFLOW_F_LOCAL ? NULL : devflow_evict(a, b);
 }
 
 static __always_inline void devflow_add(const struct devflow_packet *p, __u32 table, __u32 length)
 {
 	__u32 headers = p->l2_length + p->header_end;
 	__u32 segments = devflow_segments(p, length, headers);
-	struct devflow *f = devflow_find(&p->key, table);
+	struct devflow *f = devflow_find(p, table);
 	__u64 now = bpf_ktime_get_ns();
 
 	if (!f)
