@@ -54,6 +54,7 @@ CHOSEN = {
     ],
     "netns/sockets.t": ["are what ss in the namespace says", "sockets that no process has"],
     "netns/loss.t": ["more datagram flows"],
+    "netns/devflow.t": ["routed UDP", "GSO"],
 }
 
 # Not run here, and why.
