@@ -38,14 +38,17 @@ BPF_CFLAGS = -std=gnu17 -O2 -g -Wall -Werror -Wno-missing-declarations -target b
 	-D__TARGET_ARCH_$(ARCH) -Isrc -I$(B)/bpf
 SAN := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -O1
 
-# BPF: the probes are linked into one object (one load, one ring); discover has its own (it attaches nothing).
+# BPF: the probes are linked into one object (one load, one ring); discover has its own (it attaches nothing), and so
+# has the device probe (its maps and links stay when the agent ends).
 # The shared maps come first: libbpf's linker loses the offset of a map that is declared before it is defined.
 MAPS_BPF := src/probe/lib/maps.bpf.c
-PROBE_BPF := $(MAPS_BPF) $(filter-out $(MAPS_BPF),$(sort $(wildcard src/probe/*/*.bpf.c)))
+DEVICE_BPF := $(wildcard src/probe/device/*.bpf.c)
+PROBE_BPF := $(MAPS_BPF) $(filter-out $(MAPS_BPF) $(DEVICE_BPF),$(sort $(wildcard src/probe/*/*.bpf.c)))
 DISCOVER_BPF := $(wildcard src/discover/*.bpf.c)
 PROBE_BPF_O := $(PROBE_BPF:src/%.bpf.c=$(B)/bpf/%.bpf.o)
 DISCOVER_BPF_O := $(DISCOVER_BPF:src/%.bpf.c=$(B)/bpf/%.bpf.o)
-SKELETONS := $(B)/bpf/probes.skel.h $(if $(DISCOVER_BPF),$(B)/bpf/discover.skel.h)
+DEVICE_BPF_O := $(DEVICE_BPF:src/%.bpf.c=$(B)/bpf/%.bpf.o)
+SKELETONS := $(B)/bpf/probes.skel.h $(B)/bpf/discover.skel.h $(B)/bpf/devices.skel.h
 
 SRC := $(filter-out %.bpf.c,$(shell find src -name '*.c'))
 LIB_SRC := $(filter-out src/cmd/main.c,$(SRC))
@@ -142,6 +145,10 @@ $(B)/bpf/discover.bpf.o: $(DISCOVER_BPF_O) $(B)/.sources
 	$(call say,BPF,$@)
 	$(Q)$(BPFTOOL) gen object $@ $(DISCOVER_BPF_O)
 
+$(B)/bpf/devices.bpf.o: $(DEVICE_BPF_O) $(B)/.sources
+	$(call say,BPF,$@)
+	$(Q)$(BPFTOOL) gen object $@ $(DEVICE_BPF_O)
+
 # A BPF program of a test is linked with what it may call: its skeleton is $(B)/bpf/test/NAME.skel.h.
 $(B)/bpf/test/%.bpf.o: test/prog/%.bpf.c $(B)/bpf/vmlinux.h
 	@mkdir -p $(@D)
@@ -229,7 +236,7 @@ $(B)/.flags: FORCE
 
 $(B)/.sources: FORCE
 	@mkdir -p $(@D)
-	@echo '$(sort $(SRC) $(PROBE_BPF) $(DISCOVER_BPF))' | $(if_changed)
+	@echo '$(sort $(SRC) $(PROBE_BPF) $(DEVICE_BPF) $(DISCOVER_BPF))' | $(if_changed)
 
 FORCE:
 

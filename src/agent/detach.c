@@ -13,6 +13,8 @@
 #include "agent/lock.h"
 #include "agent/protocol.h"
 #include "base/base.h"
+#include "discover/registry.h"
+#include "probe/attach_pins.h"
 #include "sys/bpffs.h"
 #include "sys/clock.h"
 
@@ -28,6 +30,7 @@ struct detach {
 	const struct detach_options *o;
 	detached_fn fn;
 	void *arg;
+	struct netns_registry *netns;
 	struct buf links; /* uint32_t each: ids of links that could not be detached */
 };
 
@@ -174,6 +177,32 @@ static int wait_for_links(const struct detach *d, struct err *e)
 	return 0;
 }
 
+/* Namespaces are looked for when the first filter is met: nearly nobody has any. */
+static int open_netns(void *arg, uint64_t cookie)
+{
+	const struct netns_registry_options watch_nothing = { 0 };
+	struct detach *d = arg;
+	struct err e;
+
+	if (!d->netns && (netns_registry_new(&d->netns, &watch_nothing, &e) ||
+			  netns_registry_refresh(d->netns, &e)))
+		return -ENOENT;
+	return netns_registry_open(d->netns, cookie);
+}
+
+static void on_filter(void *arg, struct device_id id, enum device_point point)
+{
+	tell(arg, DETACHED_OTHER, id.ifindex, device_point_names[point]);
+}
+
+/* Filters of clsact, where there was no tcx, have no link that ends them. */
+static void remove_filters(struct detach *d)
+{
+	attach_remove_filters(d->o->pin_dir, open_netns, on_filter, d);
+	netns_registry_free(d->netns);
+	d->netns = NULL;
+}
+
 static int unpin(struct detach *d, struct err *e)
 {
 	const char *dir = d->o->pin_dir;
@@ -188,6 +217,7 @@ static int unpin(struct detach *d, struct err *e)
 			       dir);
 	if (state < 0)
 		return err_set(e, -state, "%s: %s; run it as root", dir, strerror(-state));
+	remove_filters(d);
 	err = bpffs_remove(dir, on_pin, d, e);
 	return err ? err : wait_for_links(d, e);
 }

@@ -32,6 +32,7 @@ struct pipeline {
 	struct probes *probes;
 	struct flow_table *flows;
 	struct translator *translator;
+	struct device_keeper *devices; /* NULL: off, or not possible */
 	sd_event_source *timer, *ring;
 	struct pipeline_subscriber *subscribers, *next; /* next: while all are told */
 	struct pipeline_status status;
@@ -149,6 +150,24 @@ static const char *pipeline_netns_name(void *arg, uint64_t cookie)
 	return netns_registry_name(p->netns, cookie);
 }
 
+static const char *pipeline_device_name(void *arg, uint64_t netns_cookie, uint32_t ifindex)
+{
+	const struct pipeline *p = arg;
+	const struct device *dev = p->devices ? device_keeper_get(p->devices,
+								  (struct device_id){ netns_cookie,
+										      ifindex })
+					      : NULL;
+
+	return dev ? dev->name : NULL;
+}
+
+static void pipeline_choose_flows(void *arg, struct device_id id, bool on)
+{
+	struct pipeline *p = arg;
+
+	probes_devflow_select(p->probes, &id, on);
+}
+
 static int pipeline_take_dgram(void *arg, const struct dgram_key *key, uint64_t max_rx_packets,
 			       struct dgram_flow *ret)
 {
@@ -255,6 +274,8 @@ static void pipeline_sweep(struct pipeline *p)
 	flow_table_swept(p->flows);
 	process_table_expire(p->processes, start_ns);
 	pipeline_bury_layers(p);
+	if (p->devices)
+		device_keeper_tick(p->devices);
 	p->status.n_sweeps++;
 	p->status.sweep_ns += clock_ns(CLOCK_MONOTONIC) - start_ns;
 }
@@ -357,14 +378,6 @@ void pipeline_flush(struct pipeline *p)
 
 /* --- open and close --- */
 
-static bool probe_is_wanted(const struct pipeline_options *o, const char *name)
-{
-	for (size_t i = 0; probe_name(i); i++)
-		if (!strcmp(probe_name(i), name))
-			return o->with & ~o->without & 1U << i;
-	return false;
-}
-
 static int pipeline_see_devices(struct pipeline *p, const struct pipeline_options *o)
 {
 	struct flow_devices devices = { .idle_ns = p->dgram_idle_ns,
@@ -382,10 +395,13 @@ static int pipeline_open_probes(struct pipeline *p, const struct pipeline_option
 					 .no_args = o->no_args,
 					 .ring_bytes = (uint32_t)o->ring_bytes,
 					 .max_sockets = (uint32_t)o->max_sockets,
+					 .chosen_devices = probe_is_wanted(o->with, o->without,
+									   "device"),
 					 .record = pipeline_record,
 					 .arg = p };
 	struct flow_resolver resolver = { .process = pipeline_process,
 					  .netns_name = pipeline_netns_name,
+					  .device_name = pipeline_device_name,
 					  .take_dgram = pipeline_take_dgram,
 					  .ask = pipeline_ask,
 					  .arg = p };
@@ -395,7 +411,7 @@ static int pipeline_open_probes(struct pipeline *p, const struct pipeline_option
 	if (!p->flows || !p->translator)
 		return err_set(e, ENOMEM, "out of memory");
 	flow_table_set_clock(p->flows, realtime_offset_ns());
-	if (probe_is_wanted(o, "devflow") && pipeline_see_devices(p, o))
+	if (probe_is_wanted(o->with, o->without, "devflow") && pipeline_see_devices(p, o))
 		return err_set(e, ENOMEM, "out of memory");
 	return probes_open(&options, &p->probes, e);
 }
@@ -414,6 +430,21 @@ static int pipeline_open_identity(struct pipeline *p, sd_event *loop,
 	if (!err)
 		netns_registry_set_coverage(p->netns, true, NULL);
 	return err;
+}
+
+/* Without it there are conversations still: why it is absent stands in its state. */
+static void pipeline_open_devices(struct pipeline *p, sd_event *loop,
+				  const struct pipeline_options *o)
+{
+	struct device_keeper_options device = o->device;
+	struct err e;
+
+	device.event = pipeline_emit;
+	device.choose_flows = pipeline_choose_flows;
+	device.arg = p;
+	if (probe_is_wanted(o->with, o->without, "device") &&
+	    device_keeper_new(loop, p->netns, p->processes, &device, &p->devices, &e))
+		probes_set_absent(p->probes, "device", e.text);
 }
 
 static int pipeline_start_pace(struct pipeline *p, sd_event *loop, struct err *e)
@@ -444,6 +475,8 @@ int pipeline_open(sd_event *loop, const struct pipeline_options *options, struct
 	err = pipeline_open_identity(p, loop, options, e) ?:
 	      pipeline_open_probes(p, options, e) ?:
 	      pipeline_start_pace(p, loop, e);
+	if (!err)
+		pipeline_open_devices(p, loop, options);
 	if (err) {
 		pipeline_close(p);
 		return err;
@@ -460,6 +493,7 @@ void pipeline_close(struct pipeline *p)
 	sd_event_source_disable_unref(p->ring);
 	translator_free(p->translator);
 	flow_table_free(p->flows);
+	device_keeper_free(p->devices);
 	probes_close(p->probes);
 	netns_registry_free(p->netns);
 	process_table_free(p->processes);
@@ -472,6 +506,11 @@ void pipeline_close(struct pipeline *p)
 struct netns_registry *pipeline_netns(struct pipeline *p)
 {
 	return p->netns;
+}
+
+struct device_keeper *pipeline_devices(struct pipeline *p)
+{
+	return p->devices;
 }
 
 /* Is it missing, and does it say anything that the lack of another probe doesn't? */
@@ -502,9 +541,27 @@ int pipeline_get_layers(struct pipeline *p, struct layer_rows *ret)
 
 	for (size_t i = 0; i < p->gone.n && !err; i++)
 		err = layer_rows_add(ret, &p->gone.rows[i]);
+	if (!err && p->devices)
+		err = device_keeper_layers(p->devices, ret);
 	if (err)
 		layer_rows_fini(ret);
 	return err;
+}
+
+/* What the device probe, which is apart, adds to the others' figures. */
+static void pipeline_add_device(struct pipeline *p, struct pipeline_status *ret)
+{
+	const struct device_probe_usage *u = &ret->device.probe;
+
+	device_keeper_get_usage(p->devices, &ret->device);
+	ret->has_device = true;
+	ret->memory.map_bytes += u->map_bytes;
+	for (size_t i = 0; i < ret->n_probes; i++) {
+		if (!ret->probes[i].info->apart)
+			continue;
+		ret->probes[i].run_count = u->run_count;
+		ret->probes[i].run_ns = u->run_ns;
+	}
 }
 
 void pipeline_get_status(struct pipeline *p, struct pipeline_status *ret)
@@ -521,4 +578,6 @@ void pipeline_get_status(struct pipeline *p, struct pipeline_status *ret)
 	translator_get_usage(p->translator, &ret->translator);
 	probes_memory(p->probes, &ret->memory);
 	ret->n_probes = probes_states(p->probes, ret->probes, PIPELINE_MAX_PROBES);
+	if (p->devices)
+		pipeline_add_device(p, ret);
 }

@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <systemd/sd-event.h>
 
+#include "agent/devices.h"
 #include "agent/translator.h"
 #include "base/buf.h"
 #include "base/err.h"
@@ -18,17 +19,17 @@
 /*
  * The stages in their order, on one event loop: namespaces and processes are known, probes
  * attached, their records joined to conversations, and the events handed to whoever subscribed.
- * Nothing is attached to a device.
  */
 struct pipeline;
 struct netns_registry;
 
 struct pipeline_options {
-	uint32_t with, without; /* probes, as struct probe_options has them */
-	bool no_args;		/* leave processes' arguments alone */
-	uint64_t dgram_idle_ns; /* 0: default */
-	uint64_t ring_bytes;	/* 0: default */
-	uint64_t max_sockets;	/* 0: default */
+	uint32_t with, without;		     /* probes, as struct probe_options has them */
+	bool no_args;			     /* leave processes' arguments alone */
+	uint64_t dgram_idle_ns;		     /* 0: default */
+	uint64_t ring_bytes;		     /* 0: default */
+	uint64_t max_sockets;		     /* 0: default */
+	struct device_keeper_options device; /* event and arg are the pipeline's */
 };
 
 /* Told of each event, and regularly of the time. The subscriber owns the struct. */
@@ -58,6 +59,9 @@ void pipeline_flush(struct pipeline *p);
 /* The pipeline's own registry. */
 struct netns_registry *pipeline_netns(struct pipeline *p);
 
+/* The pipeline's own; NULL: the device probe is off, or can't be there. */
+struct device_keeper *pipeline_devices(struct pipeline *p);
+
 /* Append a line for a user on each thing that is not seen here, and why; nothing if all is. */
 void pipeline_tell_gaps(const struct pipeline *p, struct buf *out);
 
@@ -76,6 +80,8 @@ struct pipeline_status {
 	struct probe_memory memory;
 	struct probe_state probes[PIPELINE_MAX_PROBES];
 	size_t n_probes;
+	bool has_device;
+	struct device_keeper_usage device;
 };
 
 /*

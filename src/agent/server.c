@@ -12,11 +12,13 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "agent/device_list.h"
 #include "agent/lock.h"
 #include "agent/protocol.h"
 #include "agent/status.h"
 #include "agent/stream.h"
 #include "base/base.h"
+#include "query/subject_device.h"
 #include "query/subject_flow.h"
 #include "sys/clock.h"
 
@@ -186,6 +188,63 @@ static bool client_status(struct client *c, const struct request *r)
 	return client_end(c);
 }
 
+static int client_list_devices(struct client *c, const struct request *r, bool gone,
+			       struct buf *out, struct err *e)
+{
+	struct device_keeper *keeper = pipeline_devices(c->server->pipeline);
+	struct netns_registry *netns = pipeline_netns(c->server->pipeline);
+	struct wire_context context;
+	struct device_list_options o = { .context = &context,
+					 .ts_ns = clock_ns(CLOCK_REALTIME),
+					 .json = !strcmp(r->output, "json") };
+	struct device_row *rows = NULL;
+	size_t n = 0;
+	int err;
+
+	if (!keeper)
+		return err_set(e, ENOENT,
+			       "the agent's device probe is off, or absent: see "
+			       "'nslens status'");
+	err = filter_compile(r->filter, &filter_subject_device, &c->filter, e)
+		      ?: device_keeper_rows(keeper, gone, &rows, &n, e);
+	device_list_context(&context, netns);
+	o.filter = c->filter;
+	if (!err && device_list_asks_cgroups(c->filter))
+		o.cgroups = device_keeper_cgroups(keeper);
+	if (!err)
+		err = device_list_print(out, &o, rows, n, e);
+	free(rows);
+	return err;
+}
+
+static bool client_send_devices(struct client *c, const struct request *r, bool gone)
+{
+	struct buf out = { 0 };
+	struct err e;
+	int err = client_list_devices(c, r, gone, &out, &e);
+
+	if (err) {
+		buf_fini(&out);
+		return client_refuse(c, e.text);
+	}
+	greeting_encode(NULL, NULL, &c->out);
+	for (size_t at = 0; at < out.len; at += FRAME_MAX)
+		frame_encode(&c->out, out.data + at,
+			     out.len - at < FRAME_MAX ? out.len - at : FRAME_MAX);
+	buf_fini(&out);
+	return client_end(c);
+}
+
+static bool client_devices(struct client *c, const struct request *r)
+{
+	return client_send_devices(c, r, false);
+}
+
+static bool client_devices_gone(struct client *c, const struct request *r)
+{
+	return client_send_devices(c, r, true);
+}
+
 /* The end of the connection tells the client that the agent is gone. */
 static bool client_stop(struct client *c, const struct request *r)
 {
@@ -199,8 +258,8 @@ static const struct {
 	bool (*serve)(struct client *c, const struct request *r);
 	bool any_version;
 } request_table[] = {
-	{ "observe", client_observe, false },
-	{ "status", client_status, false },
+	{ "observe", client_observe, false }, { "status", client_status, false },
+	{ "devices", client_devices, false }, { "devices-gone", client_devices_gone, false },
 	{ "stop", client_stop, true },
 };
 

@@ -136,6 +136,32 @@ static void text_probe(struct buf *out, const struct probe_state *s)
 			 s->instead);
 }
 
+static void text_devices(struct buf *out, const struct device_keeper_usage *d)
+{
+	const struct attacher_usage *h = &d->hooks;
+	char a[UNITS_TEXT_MAX], b[UNITS_TEXT_MAX], c[UNITS_TEXT_MAX];
+
+	text_row(out, "devices",
+		 "%zu known, %s with packets; counting %s, by programs of generation %u",
+		 d->n_devices, units_count(d->probe.n_devices, a),
+		 d->probe.pinned ? "goes on without the agent" : "ends with the agent",
+		 d->probe.generation);
+	if (d->probe.unplaced_packets || d->probe.passed_over)
+		text_row(out, "",
+			 "not counted: %s packets for lack of room, %s while a program ran",
+			 units_count(d->probe.unplaced_packets, a),
+			 units_count(d->probe.passed_over, b));
+	if (d->health.n_netns_failed)
+		text_row(out, "", "those of %zu namespaces are not listed: %s",
+			 d->health.n_netns_failed, d->health.first_failure.text);
+	text_row(out, "", "hooks: %zu attached, %zu waiting, %zu failed; %s made, %s taken over",
+		 h->n_attached, h->n_waiting, h->n_failed, units_count(h->n_made, a),
+		 units_count(h->n_taken_over, b));
+	if (h->n_made + h->n_removed)
+		text_row(out, "", "held RTNL for %s in all, at most %s",
+			 units_duration(h->rtnl_ns, a), units_duration(h->longest_ns, c));
+}
+
 static int layer_compare(const void *a, const void *b)
 {
 	const struct layer_key *x = a, *y = b; /* a row begins with its key */
@@ -201,6 +227,8 @@ void status_text(struct buf *out, const struct agent_status *s)
 	}
 	if (!counted)
 		text_row(out, "", "(runs and times: nslens status --measure 1s)");
+	if (p->has_device)
+		text_devices(out, &p->device);
 	text_layers(out, &s->layers);
 }
 
@@ -295,6 +323,39 @@ static void json_probe(struct jsonw *j, const struct probe_state *s)
 	jsonw_object_end(j);
 }
 
+static void json_hooks(struct jsonw *j, const struct attacher_usage *h)
+{
+	jsonw_member_object(j, "hooks");
+	jsonw_member_u64(j, "attached", h->n_attached);
+	jsonw_member_u64(j, "waiting", h->n_waiting);
+	jsonw_member_u64(j, "failed", h->n_failed);
+	jsonw_member_u64(j, "made", h->n_made);
+	jsonw_member_u64(j, "taken_over", h->n_taken_over);
+	jsonw_member_u64(j, "removed", h->n_removed);
+	jsonw_member_u64(j, "rtnl_ns", h->rtnl_ns);
+	jsonw_member_u64(j, "longest_ns", h->longest_ns);
+	jsonw_object_end(j);
+}
+
+static void json_devices(struct jsonw *j, const struct device_keeper_usage *d)
+{
+	jsonw_member_object(j, "devices");
+	jsonw_member_u64(j, "known", d->n_devices);
+	jsonw_member_u64(j, "counted", d->probe.n_devices);
+	jsonw_member_u64(j, "generation", d->probe.generation);
+	jsonw_member_bool(j, "taken_over", d->probe.adopted);
+	jsonw_member_bool(j, "pinned", d->probe.pinned);
+	jsonw_member_u64(j, "unplaced_packets", d->probe.unplaced_packets);
+	jsonw_member_u64(j, "passed_over", d->probe.passed_over);
+	jsonw_member_u64(j, "messages", d->health.n_messages);
+	jsonw_member_u64(j, "overruns", d->health.n_overruns);
+	jsonw_member_u64(j, "namespaces_not_listed", d->health.n_netns_failed);
+	if (d->health.n_netns_failed)
+		jsonw_member_string(j, "reason", d->health.first_failure.text);
+	json_hooks(j, &d->hooks);
+	jsonw_object_end(j);
+}
+
 static void json_layer_place(struct jsonw *j, const struct layer_row *r, struct netns_registry *ns)
 {
 	const struct netns *known = netns_registry_get(ns, r->key.netns_cookie);
@@ -379,6 +440,8 @@ void status_json(struct buf *out, const struct agent_status *s)
 	for (size_t i = 0; i < p->n_probes; i++)
 		json_probe(&j, &p->probes[i]);
 	jsonw_array_end(&j);
+	if (p->has_device)
+		json_devices(&j, &p->device);
 	json_layers(&j, s);
 	jsonw_object_end(&j);
 	jsonw_line_end(&j);

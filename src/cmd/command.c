@@ -7,7 +7,7 @@
 
 /* The subcommands, in the order in which bare `nslens` lists them. */
 const struct command *const command_table[] = {
-	&cmd_run,    &cmd_observe, &cmd_sockets, &cmd_namespaces,
+	&cmd_run,    &cmd_observe, &cmd_sockets, &cmd_devices, &cmd_namespaces,
 	&cmd_status, &cmd_doctor,  &cmd_detach,	 NULL,
 };
 

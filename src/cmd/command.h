@@ -14,8 +14,8 @@ struct command {
 	int (*run)(int argc, char **argv);
 };
 
-extern const struct command cmd_doctor, cmd_namespaces, cmd_observe, cmd_run, cmd_sockets,
-	cmd_status, cmd_detach;
+extern const struct command cmd_devices, cmd_doctor, cmd_namespaces, cmd_observe, cmd_run,
+	cmd_sockets, cmd_status, cmd_detach;
 
 /* NULL-terminated. */
 extern const struct command *const command_table[];

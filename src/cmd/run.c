@@ -1,17 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <errno.h>
 #include <linux/capability.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <systemd/sd-daemon.h>
 
+#include "agent/detach.h"
 #include "agent/pipeline.h"
 #include "agent/protocol.h"
 #include "agent/server.h"
 #include "cmd/command.h"
+#include "cmd/device_options.h"
 #include "cmd/loop.h"
 #include "cmd/option.h"
 #include "cmd/pipeline_options.h"
+#include "sys/bpffs.h"
 #include "sys/capability.h"
 #include "sys/priority.h"
 
@@ -21,6 +25,7 @@ struct settings {
 	const char *state_dir;
 	uint64_t for_ns;
 	struct pipeline_options pipeline;
+	struct device_options device;
 };
 
 static const struct option_row option_rows[] = {
@@ -29,6 +34,7 @@ static const struct option_row option_rows[] = {
 	{ "for", 0, OPTION_DURATION, OPTION_AT(struct settings, for_ns), .min = 1,
 	  .help = "end after this time" },
 	PIPELINE_OPTION_ROWS(struct settings, pipeline),
+	DEVICE_OPTION_ROWS(struct settings, device),
 	{ 0 },
 };
 
@@ -54,22 +60,93 @@ static void say_ready(struct pipeline *p, const char *state_dir)
 	sd_notify(0, "READY=1");
 }
 
-static int serve(const struct settings *s, sd_event *loop, struct err *e)
+/* What is on by default here, and what options imply. */
+static void choose_probes(struct settings *s)
+{
+	for (size_t i = 0; probe_table[i].name; i++)
+		if (probe_table[i].in_agent ||
+		    (s->device.flows && !strcmp(probe_table[i].name, "devflow")))
+			s->pipeline.with |= 1U << i;
+}
+
+/* Where nothing can be pinned the agent works as well, for as long as it lives. */
+static void choose_pins(struct settings *s)
+{
+	const char *dir = s->device.pin_dir ? s->device.pin_dir : detach_pin_dir();
+	struct err e;
+
+	if (!probe_is_wanted(s->pipeline.with, s->pipeline.without, "device"))
+		return;
+	if (bpffs_prepare(dir, &e))
+		command_error("run",
+			      "nothing is pinned, so counting at devices ends with the agent: %s",
+			      e.text);
+	else
+		s->pipeline.device.pin_dir = dir;
+}
+
+struct reload {
+	struct settings *s;
+	struct pipeline *pipeline;
+};
+
+/* The filters' files are read again; what is wrong in them changes nothing. */
+static int on_reload(sd_event_source *source, const struct signalfd_siginfo *si, void *arg)
+{
+	struct reload *r = arg;
+	struct device_keeper *keeper = pipeline_devices(r->pipeline);
+	struct err e;
+	int err = device_options_read(&r->s->device, &e);
+
+	device_options_apply(&r->s->device, &r->s->pipeline.device);
+	if (!err && keeper)
+		err = device_keeper_select(keeper, &r->s->pipeline.device, &e);
+	if (err)
+		command_error("run", "reload: %s; nothing has changed", e.text);
+	else
+		puts("nslens: filters of devices are read again");
+	fflush(stdout);
+	return 0;
+}
+
+/* Before there are threads: none of them is to get it. */
+static void block_reload(void)
+{
+	sigset_t signals;
+
+	sigemptyset(&signals);
+	sigaddset(&signals, SIGHUP);
+	sigprocmask(SIG_BLOCK, &signals, NULL);
+}
+
+static int watch_reload(sd_event *loop, struct reload *r, struct err *e)
+{
+	int err = sd_event_add_signal(loop, NULL, SIGHUP, on_reload, r);
+
+	return err < 0 ? err_set(e, -err, "event loop: %s", strerror(-err)) : 0;
+}
+
+static int serve(struct settings *s, sd_event *loop, struct err *e)
 {
 	const char *state_dir = s->state_dir ? s->state_dir : agent_state_dir();
 	struct server *server = NULL;
 	static const unsigned int needed[] = { CAP_BPF, CAP_PERFMON };
 	struct pipeline *p = NULL;
+	struct reload reload = { .s = s };
 	char missing[64];
 	int err;
 
 	if (capability_missing(needed, ARRAY_SIZE(needed), missing, sizeof(missing)))
 		return err_set(e, EPERM, "this process lacks %s; run it as root", missing);
+	choose_pins(s);
 	priority_raise();
 	/* The lock first: a second agent must not attach anything. */
 	err = server_open(loop, state_dir, &server, e);
 	if (!err)
 		err = pipeline_open(loop, &s->pipeline, &p, e);
+	reload.pipeline = p;
+	if (!err)
+		err = watch_reload(loop, &reload, e);
 	if (!err) {
 		server_serve(server, p);
 		say_ready(p, state_dir);
@@ -94,12 +171,20 @@ static int run(int argc, char **argv)
 
 	if (err >= 0)
 		return err;
+	if (device_options_read(&s.device, &e)) {
+		command_error("run", "%s", e.text);
+		return EXIT_USAGE;
+	}
+	device_options_apply(&s.device, &s.pipeline.device);
+	choose_probes(&s);
+	block_reload();
 	err = loop_new(&loop, &e);
 	if (!err)
 		err = loop_end_after(loop, s.for_ns, &e);
 	if (!err)
 		err = serve(&s, loop, &e);
 	sd_event_unref(loop);
+	device_options_fini(&s.device);
 	if (err < 0) {
 		command_error("run", "%s", e.text);
 		return EXIT_FAILED;

@@ -713,6 +713,12 @@ int netns_registry_look(struct netns_registry *r, struct err *e)
 	return 0;
 }
 
+int netns_registry_tasks(struct netns_registry *r, const struct task_row **ret, size_t *ret_n,
+			 struct err *e)
+{
+	return netns_kernel_tasks(r->kernel, ret, ret_n, e);
+}
+
 void netns_registry_set_coverage(struct netns_registry *r, bool covered, const char *why)
 {
 	struct netns_entry *en = NULL;

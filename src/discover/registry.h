@@ -8,6 +8,7 @@
 #include <systemd/sd-event.h>
 
 #include "base/err.h"
+#include "discover/walk.h"
 #include "model/netns.h"
 
 /*
@@ -104,6 +105,13 @@ int netns_registry_look(struct netns_registry *r, struct err *e);
  * text).
  */
 void netns_registry_set_coverage(struct netns_registry *r, bool covered, const char *why);
+
+/*
+ * All processes of this moment, by an iterator of the kernel's: about a microsecond each. Valid
+ * until control goes back to the event loop.
+ */
+int netns_registry_tasks(struct netns_registry *r, const struct task_row **ret, size_t *ret_n,
+			 struct err *e);
 
 /* For status. Counts since the registry was made. */
 struct netns_registry_health {

@@ -172,6 +172,7 @@ int netns_tasks(struct bpf_iter__task *ctx)
 	if (row.pid != row.tgid && BPF_CORE_READ(task, group_leader, nsproxy) == ns)
 		return 0;
 	row.netns_cookie = BPF_CORE_READ(ns, net_ns, net_cookie);
+	row.cgroup_id = BPF_CORE_READ(task, cgroups, dfl_cgrp, kn, id);
 	row.mnt_inode = BPF_CORE_READ(ns, mnt_ns, ns.inum);
 	row.root_id = root_id(task);
 	bpf_seq_write(ctx->meta->seq, &row, sizeof(row));

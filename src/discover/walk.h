@@ -15,7 +15,8 @@ struct netns_row {
 /* A thread: each leader, and those that live elsewhere than their leader. */
 struct task_row {
 	__u64 netns_cookie;
-	__u64 root_id; /* two with the same mnt_inode and root_id see the same mounts */
+	__u64 cgroup_id; /* in the cgroup2 hierarchy */
+	__u64 root_id;	 /* two with the same mnt_inode and root_id see the same mounts */
 	__u32 mnt_inode;
 	__u32 pid; /* thread id in the first pid namespace */
 	__u32 tgid;
@@ -39,7 +40,7 @@ struct birth_row {
 };
 
 _Static_assert(sizeof(struct netns_row) == 24, "namespace row");
-_Static_assert(sizeof(struct task_row) == 32, "task row");
+_Static_assert(sizeof(struct task_row) == 40, "task row");
 _Static_assert(sizeof(struct held_row) == 24, "holder row");
 _Static_assert(sizeof(struct birth_row) == 8, "birth row");
 

@@ -192,3 +192,8 @@ void process_table_usage(const struct process_table *t, uint64_t *ret_images, ui
 	cgroups_usage(t->cgroups, &n_cgroups, &cgroup_bytes);
 	*ret_bytes += cgroup_bytes;
 }
+
+const char *process_table_cgroup(struct process_table *t, uint64_t id)
+{
+	return cgroups_path(t->cgroups, id);
+}

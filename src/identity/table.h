@@ -39,6 +39,9 @@ int process_table_record(struct process_table *t, const struct rec_hdr *rec, siz
  */
 struct process *process_table_get(struct process_table *t, const struct owner *owner);
 
+/* The path of a cgroup by its id; NULL: not known. Valid until the next call. */
+const char *process_table_cgroup(struct process_table *t, uint64_t id);
+
 /* Let go of images whose time is over. @now_ns: CLOCK_MONOTONIC. Call about once a second. */
 void process_table_expire(struct process_table *t, uint64_t now_ns);
 

@@ -44,7 +44,6 @@ enum device_has {
 	DEVICE_STACKED = 1 << 6,
 	DEVICE_FORWARDS = 1 << 7,     /* a bridge, a port of one, or other that hands packets on */
 	DEVICE_UNOBSERVABLE = 1 << 8, /* the kernel doesn't see its packets; why says why */
-	DEVICE_EXCLUDED = 1 << 9,     /* selected by nobody for hooks, or excluded */
 };
 
 /* The kernel's own counters, struct rtnl_link_stats64. */

@@ -33,8 +33,6 @@ const char *const flow_party_names[N_PARTIES] = {
 const char *const finding_type_names[N_FINDING_TYPES] = {
 	[FINDING_HOOK_STARVED] = "hook_starved",
 	[FINDING_HOOK_REMOVED] = "hook_removed",
-	[FINDING_HOOK_REPLACED] = "hook_replaced",
-	[FINDING_HOOK_LATE] = "hook_late",
 };
 
 struct flow_side finding_side(const struct finding_event *finding)

@@ -136,10 +136,8 @@ struct totals_event {
 };
 
 enum finding_type {
-	FINDING_HOOK_STARVED,  /* a program before our hook keeps packets from it */
-	FINDING_HOOK_REMOVED,  /* our hook was taken off */
-	FINDING_HOOK_REPLACED, /* something else is where our hook was */
-	FINDING_HOOK_LATE,     /* packets passed before our hook was attached */
+	FINDING_HOOK_STARVED, /* a program before our hook keeps packets from it */
+	FINDING_HOOK_REMOVED, /* our hook was taken off */
 	N_FINDING_TYPES
 };
 

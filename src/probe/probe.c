@@ -18,6 +18,7 @@
 #include "probe/hooks.h"
 #include "probe/process/process.h"
 #include "probes.skel.h"
+#include "sys/bpf_object.h"
 #include "sys/bpf_refusal.h"
 #include "sys/capability.h"
 #include "sys/cgroup2.h"
@@ -37,7 +38,7 @@ static const char *const process_programs[] = { "cgroup_made", "cgroup_removed",
 
 static const char *const sockops_programs[] = { "sockops_watch", NULL };
 static const char *const l3_programs[] = { "l3_egress", "l3_ingress", NULL };
-static const char *const device_programs[] = { "device_tx", "device_rx", NULL };
+static const char *const device_programs[] = { NULL };
 static const char *const devflow_programs[] = { "devflow_tx", "devflow_rx", NULL };
 
 #define RECORD(type) (1U << (type))
@@ -87,8 +88,10 @@ const struct probe_info probe_table[] = {
 	  .programs = l3_programs,
 	  .needs_cgroup = true },
 	{ .name = "device",
-	  .gives = "packets and bytes of every device",
-	  .programs = device_programs },
+	  .gives = "packets and bytes of every device, and hooks at devices",
+	  .programs = device_programs,
+	  .in_agent = true,
+	  .apart = true },
 	{ .name = "devflow",
 	  .gives = "conversations that only pass through this host's devices, hop by hop",
 	  .programs = devflow_programs,
@@ -168,6 +171,14 @@ static int probes_on_record(void *ctx, void *data, size_t size)
 
 /* --- open --- */
 
+bool probe_is_wanted(uint32_t with, uint32_t without, const char *name)
+{
+	for (size_t i = 0; i < N_PROBES; i++)
+		if (!strcmp(probe_table[i].name, name))
+			return (probe_table[i].by_default || with >> i & 1) && !(without >> i & 1);
+	return false;
+}
+
 static uint32_t probes_unwanted(const struct probe_options *o)
 {
 	uint32_t wanted = o->with;
@@ -218,7 +229,7 @@ static int probes_configure(const struct probes *p, const struct probe_options *
 	skel->rodata->sockops_on = probe_named_is_there(p, "sockops");
 	if (!skel->rodata->sockops_on)
 		err = bpf_map__set_max_entries(skel->maps.max_rtts, 1);
-	if (!err && !probe_named_is_there(p, "l3") && !probe_named_is_there(p, "device"))
+	if (!err && !probe_named_is_there(p, "l3"))
 		err = bpf_map__set_max_entries(skel->maps.layers, 1);
 	process_probe_configure(skel, btf, o->no_args);
 	if (!err)
@@ -805,6 +816,13 @@ size_t probes_states(const struct probes *p, struct probe_state *ret, size_t max
 	return N_PROBES;
 }
 
+void probes_set_absent(struct probes *p, const char *name, const char *why)
+{
+	for (size_t i = 0; i < N_PROBES; i++)
+		if (!strcmp(probe_table[i].name, name))
+			snprintf(p->why_not[i], sizeof(p->why_not[i]), "%s", why);
+}
+
 /* Each key of the map: to @ret its sum over the CPUs; with @gone, only of those, taken out. */
 static int layers_read(int fd, struct layer_counts *values, int n_cpus,
 		       bool (*gone)(void *arg, uint64_t netns_cookie), void *arg,
@@ -858,27 +876,11 @@ int probes_take_layers(struct probes *p, bool (*gone)(void *arg, uint64_t netns_
 	return probes_read_layers(p, gone, arg, ret);
 }
 
-/* The kernel's own figure for a map, from its descriptor. */
-static uint64_t map_memlock(int fd)
-{
-	char path[64], line[128];
-	uint64_t bytes = 0;
-	FILE *f;
-
-	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
-	f = fopen(path, "re");
-	while (f && fgets(line, sizeof(line), f))
-		if (sscanf(line, "memlock: %" SCNu64, &bytes) == 1)
-			break;
-	if (f)
-		fclose(f);
-	return bytes;
-}
-
 void probes_memory(const struct probes *p, struct probe_memory *ret)
 {
 	struct bpf_map *map;
 
 	*ret = (struct probe_memory){ .n_sockets = UINT64_MAX };
-	bpf_object__for_each_map(map, p->skel->obj) ret->map_bytes += map_memlock(bpf_map__fd(map));
+	bpf_object__for_each_map(map, p->skel->obj)
+		ret->map_bytes += bpf_map_memlock(bpf_map__fd(map));
 }

@@ -32,6 +32,8 @@ struct probe_info {
 	uint32_t records;	     /* what it emits: bits by enum rec_type */
 	bool needs_cgroup;
 	bool by_default; /* there unless it is turned off, rather than only if it is turned on */
+	bool in_agent;	 /* by default in `nslens run` */
+	bool apart; /* it has an object of its own, and who opens this one opens that: devices.h */
 };
 
 /* NULL-terminated by name. */
@@ -66,6 +68,9 @@ struct probe_memory {
 	uint64_t map_bytes; /* the maps' memlock figures */
 	uint64_t n_sockets; /* entries in the socket maps; UINT64_MAX: not counted */
 };
+
+/* Is the probe of that name asked for, by options @with and @without? */
+bool probe_is_wanted(uint32_t with, uint32_t without, const char *name);
 
 /*
  * Load, attach and adopt nothing yet. A probe that the kernel refuses is left out and says why in
@@ -137,6 +142,9 @@ int probes_layers(const struct probes *p, struct layer_rows *ret);
 /* The same of those namespaces that are @gone, which are forgotten here. */
 int probes_take_layers(struct probes *p, bool (*gone)(void *arg, uint64_t netns_cookie), void *arg,
 		       struct layer_rows *ret);
+
+/* Of a probe that is apart: it can't be there. */
+void probes_set_absent(struct probes *p, const char *name, const char *why);
 
 /* Fill up to @max states, return how many there are. */
 size_t probes_states(const struct probes *p, struct probe_state *ret, size_t max);

@@ -8,6 +8,7 @@
 #include <linux/magic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
@@ -50,6 +51,24 @@ int bpffs_look(const char *folder)
 	return is_in_bpffs(folder) ? BPFFS_EMPTY : BPFFS_ABSENT;
 }
 
+int bpffs_prepare(const char *folder, struct err *e)
+{
+	static const char usual[] = "/sys/fs/bpf";
+	int state = bpffs_look(folder);
+
+	if (state == BPFFS_ABSENT && !strncmp(folder, usual, sizeof(usual) - 1)) {
+		if (mount("bpf", usual, "bpf", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=700"))
+			return err_set(e, errno, "cannot mount a BPF filesystem at %s: %s", usual,
+				       strerror(errno));
+		state = bpffs_look(folder);
+	}
+	if (state == BPFFS_THERE || state == BPFFS_EMPTY)
+		return 0;
+	return state < 0
+		       ? err_set(e, -state, "%s: %s", folder, strerror(-state))
+		       : err_set(e, EINVAL, "%s is not in a BPF filesystem; see --pin-dir", folder);
+}
+
 bool bpf_link_exists(uint32_t id)
 {
 	int fd = bpf_link_get_fd_by_id(id);
@@ -74,6 +93,16 @@ static enum pin_kind pin_kind_of(int fd)
 	if (strstr(file, "bpf-prog"))
 		return PIN_PROGRAM;
 	return strstr(file, "bpf-map") ? PIN_MAP : PIN_OTHER;
+}
+
+enum pin_kind bpffs_pin_kind(const char *path)
+{
+	int fd = bpf_obj_get(path);
+	enum pin_kind kind = fd < 0 ? PIN_OTHER : pin_kind_of(fd);
+
+	if (fd >= 0)
+		close(fd);
+	return kind;
 }
 
 /* Id and type come first in what the kernel tells of any object. */

@@ -34,10 +34,19 @@ enum bpffs_state {
 int bpffs_look(const char *folder);
 
 /*
+ * Make sure that @folder can be in a BPF filesystem: where it is below /sys/fs/bpf and none is
+ * mounted there, as on a host without systemd, mount it. The folder itself is not made.
+ */
+int bpffs_prepare(const char *folder, struct err *e);
+
+/*
  * Detach and unpin all below @folder, and @folder itself, which must be BPFFS_THERE. Tells @fn of
  * each thing that is gone. 0, or -errno at the first one that can't be removed.
  */
 int bpffs_remove(const char *folder, pin_fn fn, void *arg, struct err *e);
+
+/* What is pinned at @path; PIN_OTHER: nothing, or none of these. */
+enum pin_kind bpffs_pin_kind(const char *path);
 
 /* Is there a link of this id, whoever holds it? Needs CAP_SYS_ADMIN, else it says no. */
 bool bpf_link_exists(uint32_t id);

@@ -117,7 +117,8 @@ static void add_hook(struct jsonw *j, enum device_point point, const struct devi
 	if (hook_sees(h)) {
 		if (h->since_ns)
 			jsonw_member_time(j, "since", h->since_ns);
-		jsonw_member_u64(j, "attach_delay_ns", h->delay_ns);
+		if (h->delay_ns) /* else the device is older than nslens */
+			jsonw_member_u64(j, "attach_delay_ns", h->delay_ns);
 		jsonw_member_u64(j, "skbs", h->skbs);
 		jsonw_member_u64(j, "bytes", h->bytes);
 	}
@@ -138,17 +139,15 @@ static void add_hooks(struct jsonw *j, const struct device_row *row)
 static void add_delay(struct jsonw *j, const struct device_row *row)
 {
 	uint64_t delay_ns = 0;
-	bool any = false;
 
 	for (unsigned int i = 0; i < N_DEVICE_POINTS; i++) {
 		const struct device_hook *h = &row->hooks[i];
 
 		if (!hook_sees(h))
 			continue;
-		any = true;
 		delay_ns = h->delay_ns > delay_ns ? h->delay_ns : delay_ns;
 	}
-	if (any)
+	if (delay_ns)
 		jsonw_member_u64(j, "attach_delay_ns", delay_ns);
 }
 

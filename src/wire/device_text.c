@@ -16,6 +16,7 @@ struct view {
 	const struct wire_context *ctx;
 	const struct device_row *const *rows;
 	size_t n;
+	bool kernel_only;		 /* no figure in it is ours */
 	const struct device_row *reason; /* has the reason that all share who have one; or NULL */
 };
 
@@ -52,37 +53,38 @@ static void cell_kind(struct buf *b, const struct view *v, const struct device_r
 	printable_add(b, *row->device->kind ? row->device->kind : "-");
 }
 
-/* A figure of ours, or in parentheses the kernel's. */
-static void add_figure(struct buf *b, const struct device_row *row, const char *ours,
-		       const char *kernels)
+/* A figure of ours, or the kernel's; in parentheses where they stand together. */
+static void add_figure(struct buf *b, const struct view *v, const struct device_row *row,
+		       const char *ours, const char *kernels)
 {
 	if (row->counted)
 		buf_adds(b, ours);
 	else if (row->device->has & DEVICE_HAS_KERNEL)
-		buf_addf(b, "(%s)", kernels);
+		buf_addf(b, v->kernel_only ? "%s" : "(%s)", kernels);
 	else
 		buf_addc(b, '-');
 }
 
-static void add_packets(struct buf *b, const struct device_row *row, uint64_t ours,
-			uint64_t kernels)
+static void add_packets(struct buf *b, const struct view *v, const struct device_row *row,
+			uint64_t ours, uint64_t kernels)
 {
 	char text[UNITS_TEXT_MAX], other[UNITS_TEXT_MAX];
 
-	add_figure(b, row, units_count(ours, text), units_count(kernels, other));
+	add_figure(b, v, row, units_count(ours, text), units_count(kernels, other));
 }
 
-static void add_bytes(struct buf *b, const struct device_row *row, uint64_t ours, uint64_t kernels)
+static void add_bytes(struct buf *b, const struct view *v, const struct device_row *row,
+		      uint64_t ours, uint64_t kernels)
 {
 	char text[UNITS_TEXT_MAX], other[UNITS_TEXT_MAX];
 
-	add_figure(b, row, units_bytes(ours, text), units_bytes(kernels, other));
+	add_figure(b, v, row, units_bytes(ours, text), units_bytes(kernels, other));
 }
 
-/* What the kernel counted and nslens did not. */
+/* What the kernel counted since nslens does, and nslens did not. */
 static uint64_t beside(const struct device_row *row, const struct device_counted *c)
 {
-	return row->counted ? c->missed + c->unobserved : 0;
+	return row->counted ? c->unobserved : 0;
 }
 
 static void add_mark(struct buf *b, uint64_t n)
@@ -95,7 +97,7 @@ static void add_mark(struct buf *b, uint64_t n)
 
 static void cell_rx_packets(struct buf *b, const struct view *v, const struct device_row *row)
 {
-	add_packets(b, row, row->rx.packets, row->device->kernel_rx.packets);
+	add_packets(b, v, row, row->rx.packets, row->device->kernel_rx.packets);
 }
 
 static void cell_rx_mark(struct buf *b, const struct view *v, const struct device_row *row)
@@ -105,12 +107,12 @@ static void cell_rx_mark(struct buf *b, const struct view *v, const struct devic
 
 static void cell_rx_bytes(struct buf *b, const struct view *v, const struct device_row *row)
 {
-	add_bytes(b, row, row->rx.bytes, row->device->kernel_rx.bytes);
+	add_bytes(b, v, row, row->rx.bytes, row->device->kernel_rx.bytes);
 }
 
 static void cell_tx_packets(struct buf *b, const struct view *v, const struct device_row *row)
 {
-	add_packets(b, row, row->tx.packets, row->device->kernel_tx.packets);
+	add_packets(b, v, row, row->tx.packets, row->device->kernel_tx.packets);
 }
 
 static void cell_tx_mark(struct buf *b, const struct view *v, const struct device_row *row)
@@ -120,7 +122,7 @@ static void cell_tx_mark(struct buf *b, const struct view *v, const struct devic
 
 static void cell_tx_bytes(struct buf *b, const struct view *v, const struct device_row *row)
 {
-	add_bytes(b, row, row->tx.bytes, row->device->kernel_tx.bytes);
+	add_bytes(b, v, row, row->tx.bytes, row->device->kernel_tx.bytes);
 }
 
 /* "tcx in", "xdp native waiting"; behind a comma if it isn't the cell's first. */
@@ -278,20 +280,33 @@ static const struct device_row *shared_reason(const struct device_row *const *ro
 	return n_same > 1 ? first : NULL;
 }
 
+static bool any_counted(const struct device_row *const *rows, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (rows[i]->counted)
+			return true;
+	return false;
+}
+
 static void add_remarks(struct buf *out, const struct view *v)
 {
-	bool any_beside = false, any_kernel = false;
+	bool any_beside = false, any_kernel = false, any_missed = false;
+	const char *mark = v->kernel_only ? "figures" : "(N)";
 
 	for (size_t i = 0; i < v->n; i++) {
 		const struct device_row *row = v->rows[i];
 
 		any_beside |= beside(row, &row->rx) || beside(row, &row->tx);
+		any_missed |= row->rx.missed || row->tx.missed;
 		any_kernel |= !row->counted && (row->device->has & DEVICE_HAS_KERNEL);
 	}
 	if (any_beside)
 		buf_adds(out, "+N: packets that the kernel counted and nslens did not see\n");
+	if (any_missed)
+		buf_adds(out,
+			 "what passed before nslens counted is not in these figures: -o json\n");
 	if (any_kernel)
-		buf_adds(out, "(N): the kernel's own figure, nslens did not count\n");
+		buf_addf(out, "%s: the kernel's own, nslens did not count\n", mark);
 	if (!v->reason)
 		return;
 	buf_addf(out, "%s: ", coverage_names[v->reason->coverage]);
@@ -317,7 +332,13 @@ static void add_totals(struct buf *out, const struct view *v)
 void device_text(struct buf *out, const struct wire_context *ctx,
 		 const struct device_row *const *rows, size_t n)
 {
-	struct view v = { .ctx = ctx, .rows = rows, .n = n, .reason = shared_reason(rows, n) };
+	struct view v = {
+		.ctx = ctx,
+		.rows = rows,
+		.n = n,
+		.kernel_only = !any_counted(rows, n),
+		.reason = shared_reason(rows, n),
+	};
 	struct table t = { 0 };
 
 	fill(&t, &v);

@@ -14,7 +14,8 @@
  * as their widest cell; long names of namespaces are cut. Where memory runs out out->failed is set.
  *
  * Figures are ours, "+N" behind them what the kernel counted beside; "(N)" is the kernel's figure
- * where nslens did not count. A reason that all share who have one stands once, behind the table.
+ * where nslens did not count, N where it counted nowhere. A reason that all share who have one
+ * stands once, behind the table.
  */
 void device_text(struct buf *out, const struct wire_context *ctx,
 		 const struct device_row *const *rows, size_t n);

@@ -56,7 +56,7 @@ def wrong_probe(path, name):
 
 def wrong_generated(folder, name):
     """A skeleton belongs to the folder that loads it; vmlinux.h to BPF code and abi/."""
-    owner = {"probes.skel.h": "probe", "discover.skel.h": "discover", "vmlinux.h": "abi"}.get(name)
+    owner = {"probes.skel.h": "probe", "devices.skel.h": "probe", "discover.skel.h": "discover", "vmlinux.h": "abi"}.get(name)
     if not owner:
         return f'"{name}": write it relative to src/'
     return None if owner == folder else f"{name} is {owner}'s"

@@ -268,6 +268,9 @@ def end_process(process, seconds=5):
 
 def start(argv, prepare=None, **keywords):
     """Popen with cleanup. The process is killed if the test dies. @prepare() runs before exec."""
+    if NSLENS in argv:
+        keywords.setdefault("env", environment(state=_state_of(argv)))
+
     def in_child():
         _die_with_parent()
         if prepare:
@@ -279,6 +282,8 @@ def start(argv, prepare=None, **keywords):
 
 def run(*argv, check_status=True, seconds=20, **keywords):
     """Run to the end, return the CompletedProcess with text output. Failed if it fails."""
+    if NSLENS in argv:
+        keywords.setdefault("env", environment(state=_state_of(argv)))
     p = subprocess.run(argv, capture_output=True, text=True, timeout=seconds * FACTOR, **keywords)
     if check_status and p.returncode:
         raise Failed(f"{' '.join(argv)}: status {p.returncode}: {p.stderr.strip()}")
@@ -292,12 +297,19 @@ def observe_argv(*args):
 
 def nslens(*args, **keywords):
     """Run nslens to its end; status, output and errors in the result."""
-    return run(NSLENS, *args, check_status=False, **{"env": environment(), **keywords})
+    return run(NSLENS, *args, check_status=False, **keywords)
 
 
-def environment(**more):
-    """The environment of a test's nslens: no agent but the test's own is found with it."""
-    return {**os.environ, "NSLENS_STATE_DIR": state_folder(), "LC_ALL": "C.UTF-8", **more}
+def environment(state=None, **more):
+    """The environment of a test's nslens: no agent but the test's own is found with it, and it pins
+    where nothing stays. @state: its state folder, if it has one of its own."""
+    return {**os.environ, "NSLENS_STATE_DIR": state_folder(), "NSLENS_PIN_DIR": pin_folder(state),
+            "LC_ALL": "C.UTF-8", **more}
+
+
+def _state_of(argv):
+    """What --state-dir says among @argv."""
+    return next((after for word, after in zip(argv, argv[1:]) if word == "--state-dir"), None)
 
 
 _state = None
@@ -310,6 +322,35 @@ def state_folder():
         _state = tempfile.mkdtemp(prefix="nslens-test-")
         _file_cleanups.insert(0, lambda: shutil.rmtree(_state, ignore_errors=True))
     return _state
+
+
+def mount_bpf(folder):
+    """A BPF filesystem of its own, at @folder, which is made. Who mounts takes it down: unmount_bpf()."""
+    os.mkdir(folder)
+    run("mount", "-t", "bpf", "none", folder)
+    return folder
+
+
+def unmount_bpf(folder):
+    """Everything of nslens in it is detached before."""
+    for pins in (entry.name for entry in os.scandir(folder) if entry.is_dir()):
+        p = nslens("detach", "--state-dir", tempfile.mkdtemp(dir=state_folder()), "--pin-dir",
+                   os.path.join(folder, pins))
+        if p.returncode:
+            print(f"# cleanup: {p.stderr.strip()}", flush=True)
+    run("umount", folder)
+
+
+_pins = None
+
+
+def pin_folder(state=None):
+    """Where a nslens of this file pins: agents don't share one, so one for each state folder."""
+    global _pins
+    if _pins is None:
+        _pins = mount_bpf(os.path.join(state_folder(), "bpf"))
+        _file_cleanups.insert(1, lambda: unmount_bpf(_pins))   # before the state folder, behind the rest
+    return os.path.join(_pins, os.path.basename(state or "nslens"))
 
 
 def public_folder():

@@ -383,7 +383,7 @@ static inline struct event sample_finding_over(void)
 		.kind = EVENT_FINDING,
 		.finding = {
 			.ts_ns = SAMPLE_NOW_NS + 4600000,
-			.type = FINDING_HOOK_LATE,
+			.type = FINDING_HOOK_REMOVED,
 			.over = true,
 			.device = { 1, 3 },
 		},

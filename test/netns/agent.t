@@ -71,8 +71,13 @@ def ids(kind):
     return {x["id"] for x in json.loads(run("bpftool", "-j", kind, "list").stdout)}
 
 
-def nothing_left(held, text):
+def nothing_left(held, folder, text):
+    """What counts at devices is pinned, and stays until it is detached; the rest dies with its agent."""
     programs, links = held
+    wait_for(lambda: not programs & {p["id"] for p in json.loads(run("bpftool", "-j", "prog", "list").stdout)
+                                     if not p.get("name", "").startswith("device_")}, 5,
+             "no program stays but those at devices")
+    same(nslens("detach", "--state-dir", folder).returncode, 0, "status of detach")
     wait_for(lambda: not programs & ids("prog") and not links & ids("link"), 5, text)
 
 
@@ -292,11 +297,13 @@ def _():
     one_line(p, 1, "BTF", "CONFIG_DEBUG_INFO_BTF")
 
 
-@test("no BPF filesystem: nothing is missing")
+@test("no BPF filesystem: nothing is missing, but nothing outlives the agent, which it says")
 def _():
     bare = ["unshare", "--mount", "sh", "-c", 'umount -a -t bpf; exec "$@"', "sh"]
     agent = Agent(wrap=bare)
-    same(agent.errors(), "", "what the agent says")
+    same(agent.errors().count("\n"), 1, "lines: " + agent.errors())
+    for word in ("nothing is pinned", "ends with the agent", "is not in a BPF filesystem", "--pin-dir"):
+        check(word in agent.errors(), f"it says {word}", agent.errors())
     same({p["state"] for p in agent.status()["probes"] if p["default"]}, {"attached"}, "the probes")
 
 
@@ -413,7 +420,7 @@ def _():
     same(watch._out.rest, b"", "what follows the last newline")
     watch.all()
     same([e for _, e in watch.events if is_totals(e)], [], "totals")
-    nothing_left(held, "its programs and links are gone")
+    nothing_left(held, agent.folder, "its programs and links are gone")
     p = agent.nslens("observe", "--for", "100ms", "-o", "json")
     check(p.returncode == 0 and is_totals(json.loads(p.stdout.splitlines()[-1])),
           "observe works without it", p.stderr)
@@ -456,7 +463,7 @@ def _():
             same(tuple(sum(x[key] for x in lines) for key in ("sent", "received")), want, name)
             same([x["error"] for x in lines if "error" in x], [], f"errors of the {name}")
     check(len(held[0]) > 8, "programs that were there", len(held[0]))
-    nothing_left(held, "programs and links of the dead agents are gone")
+    nothing_left(held, folder, "programs and links of the dead agents are gone")
     agent = Agent(folder=folder)
     same(agent.errors(), "", "what the next agent says")
     watch = agent.observe(near=[bed])

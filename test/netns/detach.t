@@ -21,6 +21,8 @@ class Place:
         same(self.holder.stdout.readline(), b"ready\n", "the BPF filesystem")
 
     def run(self, *argv, **keywords):
+        """With its own /sys/fs/bpf, so nothing says where pins are."""
+        keywords.setdefault("env", os.environ)
         return run("nsenter", f"--mount=/proc/{self.holder.pid}/ns/mnt", *argv, **keywords)
 
     def tool(self, *args):
@@ -159,7 +161,7 @@ def _():
 def _():
     state = tempfile.mkdtemp(dir=state_folder())
     p = run("unshare", "--mount", "sh", "-c", 'umount -a -t bpf; exec "$@"', "sh", NSLENS, "detach",
-            "--state-dir", state)
+            "--state-dir", state, env=os.environ)
     check("no BPF filesystem" in p.stdout, "what it says", p.stdout)
     same(p.stderr, "", "errors")
 

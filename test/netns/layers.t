@@ -215,7 +215,7 @@ NEEDS = {"io": "tcp", "sockops": "tcp", "sock": "dgram", "refused": "dgram"}  # 
 
 
 def check_without(off):
-    watch = Watch("--with", "all", *(("--without", off) if off else ()))
+    watch = Watch("--with", "all", "--device-flows", "kind=veth", *(("--without", off) if off else ()))
     for name, shows in SHOWS.items():
         there = off != name
         if not off or off != NEEDS.get(name):
@@ -240,9 +240,10 @@ for _name in SHOWS:
 def _():
     for command in ("run", "observe"):
         text = nslens(command, "--help").stdout
-        rows = re.findall(r"^  (\w+) +(on|off) +(\S.*)$", text, re.M)
+        rows = re.findall(r"^  (\w+) +(on|off|run) +(\S.*)$", text, re.M)
         same([row[0] for row in rows], all_names(), "names in the help")
         same([row[0] for row in rows if row[1] == "on"], default_names(), "those that are on")
+        same([row[0] for row in rows if row[1] == "run"], ["device"], "those that are on in the agent")
         gives = {name: p["gives"] for name, p in probes_of().items()}
         same({row[0]: row[2] for row in rows}, gives, "what each gives")
 
@@ -273,7 +274,7 @@ def _():
 
 @test("with all: all are there; the default set: those that --help says; without all: none")
 def _():
-    for options, want in ((("--with", "all"), all_names()), ((), default_names()),
+    for options, want in ((("--with", "all"), all_names()), ((), [*default_names(), "device"]),
                           (("--without", "all"), []),
                           (("--without", "all", "--with", "tcp"), [])):
         agent = Agent(*options)

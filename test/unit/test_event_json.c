@@ -283,7 +283,7 @@ static void writes_findings(void **state)
 	json_decref(line);
 	line = line_of(sample_finding_over());
 	assert_at(line, "event.action", "'end'");
-	assert_at(line, "finding", "{'type':'hook_late'}");
+	assert_at(line, "finding", "{'type':'hook_removed'}");
 	assert_at(line, "device", "{'ifindex':3}");
 	assert_at(line, "netns", "{'cookie':1}");
 	json_decref(line);

@@ -150,7 +150,7 @@ static void says_findings(void **state)
 				      "program 17 runs before ours and kept 120 packets from it");
 	buf_fini(&out);
 	out = text_of(sample_finding_over(), 120, false);
-	assert_string_equal(out.data, "12:00:00.350 OVER   hook late on device 3");
+	assert_string_equal(out.data, "12:00:00.350 OVER   hook removed on device 3");
 	buf_fini(&out);
 	event.finding.device_name = "\x1b[2J";
 	event.finding.reason = "a\nb";

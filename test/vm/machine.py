@@ -31,6 +31,8 @@ FILE_SECONDS = 300                      # when a test file is
 # which belongs to one case. A start of nslens takes the guest a second or more, so files that share one come cheap.
 CHOSEN = {
     "guest/kernel.t": ["is loaded and attached", "every program runs", "first conversation", "no BTF"],
+    "guest/hooks.t": ["hooks are attached", "take off comes back", "detach leaves"],
+    "netns/devices.t": ["veth: datagrams", "veth: TCP in bulk", "macvlan: what", "equal indexes"],
     "netns/doctor.t": ["as root it works here", "the text has a line a check"],
     "netns/agent.t": ["status: figures of the agent"],
     "netns/tcp.t": [

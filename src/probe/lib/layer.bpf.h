@@ -22,17 +22,9 @@ struct layer_packet {
 
 enum { LAYER_UDP_LEN = 8 };
 
-/* What the packet is, by its ethertype (network order) and the begin of its IP header. */
-static __always_inline __u8 layer_class(__u16 ethertype, const __u8 ip[10])
+/* What an IP packet is, by its protocol (IPv6: next header). */
+static __always_inline __u8 layer_class_of(__u8 proto)
 {
-	__u8 proto;
-
-	if (ethertype == bpf_htons(0x0800))
-		proto = ip[9];
-	else if (ethertype == bpf_htons(0x86dd))
-		proto = ip[6];
-	else
-		return LAYER_NOT_IP;
 	switch (proto) {
 	case PARSE_TCP: return LAYER_TCP;
 	case PARSE_UDP: return LAYER_UDP;
@@ -40,6 +32,16 @@ static __always_inline __u8 layer_class(__u16 ethertype, const __u8 ip[10])
 	case PARSE_ICMP6: return LAYER_ICMP;
 	}
 	return LAYER_OTHER_IP;
+}
+
+/* What the packet is, by its ethertype (network order) and the begin of its IP header. */
+static __always_inline __u8 layer_class(__u16 ethertype, const __u8 ip[10])
+{
+	if (ethertype == bpf_htons(0x0800))
+		return layer_class_of(ip[9]);
+	if (ethertype == bpf_htons(0x86dd))
+		return layer_class_of(ip[6]);
+	return LAYER_NOT_IP;
 }
 
 /* Of the header that ip[] begins, for TCP and UDP: IPv6 has no extension headers then. */

@@ -304,15 +304,13 @@ static __always_inline struct rec_tcp *tcp_reserve(__u64 cookie, const struct tc
 
 /*
  * A record of @conn as its socket stands, to be submitted or discarded; @state is the state that
- * the counters belong to. NULL: there was no room.
+ * the counters belong to; @kept, known when it is compiled: the caller has just the socket's
+ * address. NULL: there was no room.
  */
 static __always_inline struct rec_tcp *tcp_record_at(__u64 ts_ns, const struct tcp_sock *tp,
 						     __u64 cookie, struct tcp_conn *conn,
-						     __u8 state, __u8 action)
+						     __u8 state, __u8 action, bool kept)
 {
-	/* Sweep and adoption have just the socket's address. */
-	bool kept = action == TCP_ACT_UPDATE || action == TCP_ACT_LISTEN ||
-		    conn->flags & TCP_F_UNSENT;
 	struct rec_tcp *r = tcp_reserve(cookie, conn, ts_ns);
 	__u32 *max_us;
 
@@ -342,7 +340,10 @@ static __always_inline struct rec_tcp *tcp_record_at(__u64 ts_ns, const struct t
 static __always_inline struct rec_tcp *tcp_record(const struct tcp_sock *tp, __u64 cookie,
 						  struct tcp_conn *conn, __u8 state, __u8 action)
 {
-	return tcp_record_at(bpf_ktime_get_ns(), tp, cookie, conn, state, action);
+	/* Sweep and adoption. */
+	bool kept = action == TCP_ACT_UPDATE || action == TCP_ACT_LISTEN;
+
+	return tcp_record_at(bpf_ktime_get_ns(), tp, cookie, conn, state, action, kept);
 }
 
 static __always_inline void tcp_emit(const struct tcp_sock *tp, __u64 cookie, struct tcp_conn *conn,
@@ -374,7 +375,8 @@ static __always_inline void tcp_emit_end(const struct tcp_sock *tp, __u64 cookie
 					 struct tcp_conn *conn, __u8 state, __u8 action,
 					 struct tcp_end end)
 {
-	struct rec_tcp *r = tcp_record_at(tcp_end_ns(tp, state), tp, cookie, conn, state, action);
+	struct rec_tcp *r = tcp_record_at(tcp_end_ns(tp, state), tp, cookie, conn, state, action,
+					  false);
 
 	if (!r)
 		return;
@@ -827,7 +829,7 @@ static __always_inline void tcp_emit_not_sent(const struct tcp_sock *tp, __u64 c
 
 	tcp_take_asked(conn, &asked);
 	conn->flags |= TCP_F_UNSENT;
-	r = tcp_record(tp, cookie, conn, TCP_CLOSE, TCP_ACT_FAIL);
+	r = tcp_record_at(bpf_ktime_get_ns(), tp, cookie, conn, TCP_CLOSE, TCP_ACT_FAIL, true);
 	if (!r)
 		return;
 	r->family = (__u8)asked.family;
