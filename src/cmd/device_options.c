@@ -21,7 +21,20 @@ static const struct {
 	{ "--device-flows", "NSLENS_DEVICE_FLOWS" },
 };
 
-/* What a filter's file says; lines are joined. */
+/* Lines are joined; those that begin with # are remarks. */
+static void join_lines(char *text)
+{
+	bool remark = *text == '#';
+
+	for (char *c = text; *c; c++) {
+		if (*c == '\n')
+			remark = c[1] == '#';
+		if (*c == '\n' || remark)
+			*c = ' ';
+	}
+}
+
+/* What a filter's file says. */
 static int read_file(const char *path, char **ret, struct err *e)
 {
 	char *text = calloc(1, FILTER_MAX_LEN + 2);
@@ -37,8 +50,7 @@ static int read_file(const char *path, char **ret, struct err *e)
 		err = err_set(e, EINVAL, "%s: not a filter: too long, or not a text", path);
 	if (f)
 		fclose(f);
-	for (char *c = text; *c; c++)
-		*c = *c == '\n' ? ' ' : *c;
+	join_lines(text);
 	*ret = text;
 	return err;
 }
@@ -77,7 +89,9 @@ int device_options_read(struct device_options *o, struct err *e)
 		err = read_text(given[i], sources[i].environment, &texts[i], &why)
 			      ?: check_text(texts[i], &why);
 		if (err)
-			err_set(e, -err, "%s: %s", sources[i].option, why.text);
+			err_set(e, -err, "%s%s%s: %s", sources[i].option,
+				given[i] && *given[i] == '@' ? " " : "",
+				given[i] && *given[i] == '@' ? given[i] : "", why.text);
 	}
 	for (int i = 0; i < N_TEXTS; i++) {
 		free(err ? texts[i] : o->texts[i]);

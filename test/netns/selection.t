@@ -101,7 +101,7 @@ def _():
     def write(text):
         with open(path, "w", encoding="utf-8") as f:
             f.write(text)
-    write(f"netns={a.cookie}\nand device=v0\n")
+    write(f"# what we look at\nnetns={a.cookie}\n# of it\nand device=v0\n")
     agent = Agent("--hook", f"@{path}")
     await_where(agent, both_ways(("a", "v0")), "as the file says")
     counted = Seen(agent, a, "v0")
@@ -111,7 +111,8 @@ def _():
     write("device=(")
     agent.process.send_signal(signal.SIGHUP)
     wait_for(lambda: "nothing has changed" in agent.errors(), 10, "what is wrong with the file")
-    check(re.search(r"^nslens run: reload: --hook: filter: column \d+: .+; nothing has changed$", agent.errors(), re.M),
+    check(re.search(rf"^nslens run: reload: --hook @{path}: filter: column \d+: .+; nothing has changed$",
+                    agent.errors(), re.M),
           "one clear line", agent.errors())
     same(where(agent), both_ways(("b", "v0")), "hooks after a wrong file")
     send(a, "v0", 20)
