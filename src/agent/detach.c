@@ -206,7 +206,7 @@ static void remove_filters(struct detach *d)
 static int unpin(struct detach *d, struct err *e)
 {
 	const char *dir = d->o->pin_dir;
-	int state = bpffs_look(dir), err;
+	int state = bpffs_look(dir), lock_fd, err;
 
 	if (state == BPFFS_EMPTY || state == BPFFS_ABSENT)
 		return 0;
@@ -217,8 +217,17 @@ static int unpin(struct detach *d, struct err *e)
 			       dir);
 	if (state < 0)
 		return err_set(e, -state, "%s: %s; run it as root", dir, strerror(-state));
+	lock_fd = bpffs_lock(dir, e);
+	if (lock_fd == -EBUSY)
+		return err_set(e, EBUSY,
+			       "%s belongs to an agent with another state directory: name it with "
+			       "--state-dir",
+			       dir);
+	if (lock_fd < 0)
+		return lock_fd;
 	remove_filters(d);
 	err = bpffs_remove(dir, on_pin, d, e);
+	close(lock_fd);
 	return err ? err : wait_for_links(d, e);
 }
 

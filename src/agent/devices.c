@@ -499,6 +499,14 @@ void device_keeper_free(struct device_keeper *w)
 
 /* --- questions --- */
 
+bool device_keeper_began_anew(const struct device_keeper *w)
+{
+	struct device_probe_usage usage;
+
+	device_probe_get_usage(w->probe, &usage);
+	return usage.began_anew;
+}
+
 const struct netns_cgroups *device_keeper_cgroups(struct device_keeper *w)
 {
 	bool changed;

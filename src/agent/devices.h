@@ -69,6 +69,9 @@ int device_keeper_rows(struct device_keeper *w, bool gone, struct device_row **r
 /* In which cgroups the processes of each namespace are, now; the keeper's. NULL: can't be told. */
 const struct netns_cgroups *device_keeper_cgroups(struct device_keeper *w);
 
+/* Were the pins of an earlier agent incomplete, its counts lost? */
+bool device_keeper_began_anew(const struct device_keeper *w);
+
 /* NULL: not known (any more). Valid until control goes back to the event loop. */
 const struct device *device_keeper_get(const struct device_keeper *w, struct device_id id);
 

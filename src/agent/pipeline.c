@@ -533,6 +533,8 @@ void pipeline_tell_gaps(const struct pipeline *p, struct buf *out)
 		if (is_gap(states, n, &states[i]))
 			buf_addf(out, "not seen: %s: %s; 'nslens doctor' says more\n",
 				 states[i].info->gives, states[i].why_not);
+	if (p->devices && device_keeper_began_anew(p->devices))
+		buf_adds(out, "earlier pins were incomplete: counting at devices begins anew\n");
 }
 
 int pipeline_get_layers(struct pipeline *p, struct layer_rows *ret)

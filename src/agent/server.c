@@ -397,7 +397,7 @@ static int server_lock(struct server *s, const char *state_dir, struct err *e)
 	if (err == -EEXIST)
 		err_set(e, EEXIST,
 			"another agent%s runs with state directory %s; ask it with 'nslens "
-			"status', or give this one another --state-dir",
+			"status', or give this one another --state-dir and --pin-dir",
 			lock_holder(pid, (char[32]){ "" }), state_dir);
 	return err;
 }

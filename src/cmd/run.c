@@ -3,7 +3,9 @@
 #include <linux/capability.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <systemd/sd-daemon.h>
 
 #include "agent/detach.h"
@@ -26,6 +28,7 @@ struct settings {
 	uint64_t for_ns;
 	struct pipeline_options pipeline;
 	struct device_options device;
+	int pins_fd; /* has the folder of the pins to itself; 0: there is none */
 };
 
 static const struct option_row option_rows[] = {
@@ -69,20 +72,42 @@ static void choose_probes(struct settings *s)
 			s->pipeline.with |= 1U << i;
 }
 
-/* Where nothing can be pinned the agent works as well, for as long as it lives. */
-static void choose_pins(struct settings *s)
+/*
+ * Where nothing can be pinned the agent works as well, for as long as it lives. Where another one
+ * has its pins it must not.
+ */
+static int choose_pins(struct settings *s, struct err *e)
 {
 	const char *dir = s->device.pin_dir ? s->device.pin_dir : detach_pin_dir();
-	struct err e;
+	struct err why;
 
 	if (!probe_is_wanted(s->pipeline.with, s->pipeline.without, "device"))
-		return;
-	if (bpffs_prepare(dir, &e))
+		return 0;
+	if (bpffs_prepare(dir, &why)) {
 		command_error("run",
 			      "nothing is pinned, so counting at devices ends with the agent: %s",
-			      e.text);
-	else
-		s->pipeline.device.pin_dir = dir;
+			      why.text);
+		return 0;
+	}
+	if (mkdir(dir, 0700) && errno != EEXIST)
+		return err_set(e, errno, "cannot make %s: %s; choose another with --pin-dir", dir,
+			       strerror(errno));
+	s->pins_fd = bpffs_lock(dir, &why);
+	if (s->pins_fd < 0)
+		return err_set(e, -s->pins_fd, "%s; give this one another --pin-dir", why.text);
+	s->pipeline.device.pin_dir = dir;
+	return 0;
+}
+
+/* What was asked for and can't come of it. */
+static void warn_idle_options(const struct settings *s)
+{
+	const struct pipeline_options *p = &s->pipeline;
+
+	if ((s->device.hook || s->device.xdp) && !probe_is_wanted(p->with, p->without, "device"))
+		command_error("run", "--hook and --xdp do nothing without the probe device");
+	if (s->device.flows && !probe_is_wanted(p->with, p->without, "devflow"))
+		command_error("run", "--device-flows does nothing without the probe devflow");
 }
 
 struct reload {
@@ -138,10 +163,12 @@ static int serve(struct settings *s, sd_event *loop, struct err *e)
 
 	if (capability_missing(needed, ARRAY_SIZE(needed), missing, sizeof(missing)))
 		return err_set(e, EPERM, "this process lacks %s; run it as root", missing);
-	choose_pins(s);
+	warn_idle_options(s);
 	priority_raise();
 	/* The lock first: a second agent must not attach anything. */
 	err = server_open(loop, state_dir, &server, e);
+	if (!err)
+		err = choose_pins(s, e);
 	if (!err)
 		err = pipeline_open(loop, &s->pipeline, &p, e);
 	reload.pipeline = p;

@@ -76,6 +76,47 @@ static void map_path(const struct device_probe *p, const struct bpf_map *map, ch
 		 map_pin_name(p, map));
 }
 
+/* Are these maps there: all, none, or some? */
+enum presence { PRESENT_NONE, PRESENT_SOME, PRESENT_ALL };
+
+static enum presence maps_presence(const char *dir, const char *const *names)
+{
+	size_t n = 0, n_there = 0;
+	char path[PATH_MAX];
+
+	for (; names[n]; n++) {
+		snprintf(path, sizeof(path), "%s/%s", dir, names[n]);
+		n_there += !access(path, F_OK);
+	}
+	return !n_there ? PRESENT_NONE : n_there == n ? PRESENT_ALL : PRESENT_SOME;
+}
+
+static void ignore_pin(void *arg, const struct pin *pin)
+{
+}
+
+/*
+ * Maps go together. Where somebody has removed some, or a crash came between, the programs that are
+ * there count into maps that nobody finds: begin anew, without them.
+ */
+static int folder_check(struct device_probe *p, struct err *e)
+{
+	static const char *const shared[] = { "device_control", "device_turn", NULL };
+	static const char *const own[] = { "device_places", "device_slots",
+					   "device_free",   "device_rest",
+					   "device_base",   "device_missed",
+					   "device_cache",  NULL };
+	enum presence of_all = maps_presence(p->dir, shared),
+		      ours = maps_presence(p->maps_dir, own);
+
+	if (of_all != PRESENT_SOME && ours != PRESENT_SOME &&
+	    !(ours == PRESENT_ALL && of_all == PRESENT_NONE))
+		return 0;
+	p->began_anew = true;
+	return bpffs_remove(p->dir, ignore_pin, NULL, e) ?: folder_make(p->dir, e) ?:
+	       folder_make(p->maps_dir, e);
+}
+
 /* --- maps --- */
 
 /* Go on with what is pinned, if it is what this version would make. */
@@ -405,7 +446,7 @@ static int witness_start(struct device_probe *p, struct err *e)
 
 static int probe_open(struct device_probe *p, const struct device_probe_options *o, struct err *e)
 {
-	int err = o->pin_dir ? folder_prepare(p, o->pin_dir, e) : 0;
+	int err = o->pin_dir ? folder_prepare(p, o->pin_dir, e) ?: folder_check(p, e) : 0;
 
 	if (!err)
 		err = probe_load(p, o, e);
@@ -502,6 +543,15 @@ static void count_one(void *arg, const struct device_tally *t)
 	u->n_devices++;
 }
 
+/* Somebody may have removed them: then they end with this process. */
+static bool pins_are_there(const struct device_probe *p)
+{
+	char path[PATH_MAX];
+
+	witness_path(p, 0, generation_now(p), path);
+	return *p->dir && !access(path, F_OK);
+}
+
 void device_probe_get_usage(const struct device_probe *p, struct device_probe_usage *ret)
 {
 	struct bpf_map *map;
@@ -509,7 +559,8 @@ void device_probe_get_usage(const struct device_probe *p, struct device_probe_us
 	*ret = (struct device_probe_usage){ .unplaced_packets = p->control->unplaced,
 					    .generation = generation_now(p),
 					    .adopted = p->adopted,
-					    .pinned = *p->dir != '\0' };
+					    .pinned = pins_are_there(p),
+					    .began_anew = p->began_anew };
 	bpf_object__for_each_map(map, p->skel->obj)
 		ret->map_bytes += bpf_map_memlock(bpf_map__fd(map));
 	for (int i = 0; i < N_WITNESSES; i++)

@@ -111,7 +111,8 @@ struct device_probe_usage {
 	uint64_t run_count, run_ns; /* of the witness; 0 unless the kernel keeps BPF statistics */
 	uint32_t generation;	    /* how often programs took over from others in these maps */
 	bool adopted;		    /* the programs that count were there before this process */
-	bool pinned;
+	bool pinned;		    /* what counts is, now */
+	bool began_anew; /* pins of an earlier agent were incomplete: its counts are lost */
 };
 
 /* A copy of the figures as they are now. */

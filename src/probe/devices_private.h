@@ -28,7 +28,7 @@ struct device_probe {
 	struct bpf_link *witness[N_WITNESSES]; /* NULL: those that are pinned do */
 	struct device_control *control;	       /* the map's memory */
 	uint32_t generation;		       /* of the programs of this load */
-	bool adopted, slots_are_old, has_carried, has_tcx;
+	bool adopted, slots_are_old, has_carried, has_tcx, began_anew;
 	char dir[PIN_DIR_MAX], layout[64],
 		maps_dir[PIN_DIR_MAX + 65]; /* dir "": nothing is pinned */
 	char why_no_hooks[512];

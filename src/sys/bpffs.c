@@ -4,10 +4,12 @@
 #include <bpf/bpf.h>
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <linux/magic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
@@ -67,6 +69,20 @@ int bpffs_prepare(const char *folder, struct err *e)
 	return state < 0
 		       ? err_set(e, -state, "%s: %s", folder, strerror(-state))
 		       : err_set(e, EINVAL, "%s is not in a BPF filesystem; see --pin-dir", folder);
+}
+
+int bpffs_lock(const char *folder, struct err *e)
+{
+	int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC), err;
+
+	if (fd < 0)
+		return err_set(e, errno, "cannot open %s: %s", folder, strerror(errno));
+	if (!flock(fd, LOCK_EX | LOCK_NB))
+		return fd;
+	err = errno == EWOULDBLOCK ? EBUSY : errno;
+	close(fd);
+	return err_set(e, err, "%s: %s", folder,
+		       err == EBUSY ? "another agent has its pins there" : strerror(err));
 }
 
 bool bpf_link_exists(uint32_t id)

@@ -40,6 +40,12 @@ int bpffs_look(const char *folder);
 int bpffs_prepare(const char *folder, struct err *e);
 
 /*
+ * Have @folder, which is there, for oneself as long as the descriptor is open, which is returned.
+ * -EBUSY: another process has it.
+ */
+int bpffs_lock(const char *folder, struct err *e);
+
+/*
  * Detach and unpin all below @folder, and @folder itself, which must be BPFFS_THERE. Tells @fn of
  * each thing that is gone. 0, or -errno at the first one that can't be removed.
  */
