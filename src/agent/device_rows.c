@@ -67,11 +67,6 @@ static void show_counts(struct device_row *row, const struct device_tally *t,
 
 /* --- coverage --- */
 
-static bool hook_is_there(const struct device_hook *h)
-{
-	return h->state == HOOK_ATTACHED || h->state == HOOK_STARVED;
-}
-
 /* A hook that is wanted and not as it should be; NULL: all are. */
 static const struct device_hook *hook_amiss(const struct device_row *row, int *ret_point)
 {
@@ -96,7 +91,7 @@ static void show_coverage(struct device_row *row)
 		snprintf(row->why, sizeof(row->why), "%s %s%s%.160s", device_point_names[point],
 			 hook_state_names[amiss->state], *amiss->why ? ": " : "", amiss->why);
 	} else if (row->device->has & DEVICE_STACKED &&
-		   !hook_is_there(&row->hooks[POINT_TCX_INGRESS])) {
+		   !device_hook_is_there(&row->hooks[POINT_TCX_INGRESS])) {
 		snprintf(row->why, sizeof(row->why),
 			 "what it receives is counted at the device below it alone");
 	} else if (row->hooks[POINT_TCX_INGRESS].removable) {

@@ -501,10 +501,7 @@ void device_keeper_free(struct device_keeper *w)
 
 bool device_keeper_began_anew(const struct device_keeper *w)
 {
-	struct device_probe_usage usage;
-
-	device_probe_get_usage(w->probe, &usage);
-	return usage.began_anew;
+	return device_probe_began_anew(w->probe);
 }
 
 const struct netns_cgroups *device_keeper_cgroups(struct device_keeper *w)

@@ -3,11 +3,6 @@
 
 #include <stdio.h>
 
-static bool is_attached(const struct device_hook *h)
-{
-	return h->state == HOOK_ATTACHED || h->state == HOOK_STARVED;
-}
-
 static bool is_put_back(const struct device_hook *h)
 {
 	return h->state == HOOK_WAITING && *h->why;
@@ -32,7 +27,7 @@ static bool removed(const struct device_hook *is, struct finding_event *ret,
 		    char text[DETECT_HOOK_TEXT_MAX])
 {
 	ret->type = FINDING_HOOK_REMOVED;
-	ret->over = is_attached(is);
+	ret->over = device_hook_is_there(is);
 	ret->prog_id = 0;
 	snprintf(text, DETECT_HOOK_TEXT_MAX, "%s",
 		 ret->over ? "it is attached again" : "somebody took it off the device");
@@ -43,9 +38,9 @@ bool detect_hook(const struct device_hook *was, const struct device_hook *is,
 		 struct finding_event *ret, char text[DETECT_HOOK_TEXT_MAX])
 {
 	ret->reason = text;
-	if (is_attached(was) && is_put_back(is))
+	if (device_hook_is_there(was) && is_put_back(is))
 		return removed(is, ret, text);
-	if (is_put_back(was) && is_attached(is))
+	if (is_put_back(was) && device_hook_is_there(is))
 		return removed(is, ret, text);
 	if (is->state == HOOK_STARVED &&
 	    (was->state != HOOK_STARVED || was->before_prog_id != is->before_prog_id))

@@ -125,6 +125,12 @@ struct device_row {
 	struct device_hook hooks[N_DEVICE_POINTS];
 };
 
+/* It is attached, whoever comes before it. */
+static inline bool device_hook_is_there(const struct device_hook *h)
+{
+	return h->state == HOOK_ATTACHED || h->state == HOOK_STARVED;
+}
+
 /* "tcx/ingress", "tcx/egress", "xdp"; "none", "waiting", ...; "none", "partial", "full". */
 extern const char *const device_point_names[N_DEVICE_POINTS];
 extern const char *const hook_state_names[N_HOOK_STATES];

@@ -134,7 +134,7 @@ static void entry_free(struct attacher *a, struct hook_entry *en)
 
 static bool entry_is_attached(const struct hook_entry *en)
 {
-	return en->hook.state == HOOK_ATTACHED || en->hook.state == HOOK_STARVED;
+	return device_hook_is_there(&en->hook);
 }
 
 static void tell_changed(struct attacher *a, const struct hook_entry *en,

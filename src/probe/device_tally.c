@@ -344,10 +344,6 @@ void device_probe_move(struct device_probe *p, struct device_id from, struct dev
 	device_probe_set_missed(p, to, &missed);
 }
 
-static void ignore_pin(void *arg, const struct pin *pin)
-{
-}
-
 static void carry_missed(struct device_probe *p, const char *dir)
 {
 	int from = open_in(dir, "device_missed"), to = bpf_map__fd(p->skel->maps.device_missed);
@@ -383,7 +379,7 @@ static int carry_layout(struct device_probe *p, const char *name, struct err *e)
 		if (!values)
 			return err_set(e, ENOMEM, "device probe: out of memory");
 	}
-	return bpffs_remove(dir, ignore_pin, NULL, e);
+	return bpffs_remove(dir, NULL, NULL, e);
 }
 
 int device_probe_settle(struct device_probe *p, struct err *e)

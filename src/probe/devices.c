@@ -91,10 +91,6 @@ static enum presence maps_presence(const char *dir, const char *const *names)
 	return !n_there ? PRESENT_NONE : n_there == n ? PRESENT_ALL : PRESENT_SOME;
 }
 
-static void ignore_pin(void *arg, const struct pin *pin)
-{
-}
-
 /*
  * Maps go together. Where somebody has removed some, or a crash came between, the programs that are
  * there count into maps that nobody finds: begin anew, without them.
@@ -113,7 +109,7 @@ static int folder_check(struct device_probe *p, struct err *e)
 	    !(ours == PRESENT_ALL && of_all == PRESENT_NONE))
 		return 0;
 	p->began_anew = true;
-	return bpffs_remove(p->dir, ignore_pin, NULL, e) ?: folder_make(p->dir, e) ?:
+	return bpffs_remove(p->dir, NULL, NULL, e) ?: folder_make(p->dir, e) ?:
 	       folder_make(p->maps_dir, e);
 }
 
@@ -305,6 +301,11 @@ static void turns_set(struct device_probe *p, uint32_t bit, bool on)
 void device_probe_set_ingress(struct device_probe *p, bool there)
 {
 	turns_set(p, TURNS_INGRESS, there);
+}
+
+bool device_probe_began_anew(const struct device_probe *p)
+{
+	return p->began_anew;
 }
 
 bool device_probe_has_tcx(const struct device_probe *p)
@@ -559,8 +560,7 @@ void device_probe_get_usage(const struct device_probe *p, struct device_probe_us
 	*ret = (struct device_probe_usage){ .unplaced_packets = p->control->unplaced,
 					    .generation = generation_now(p),
 					    .adopted = p->adopted,
-					    .pinned = pins_are_there(p),
-					    .began_anew = p->began_anew };
+					    .pinned = pins_are_there(p) };
 	bpf_object__for_each_map(map, p->skel->obj)
 		ret->map_bytes += bpf_map_memlock(bpf_map__fd(map));
 	for (int i = 0; i < N_WITNESSES; i++)

@@ -87,6 +87,8 @@ int device_probe_set_missed(struct device_probe *p, struct device_id id,
 			    const struct device_missed *m);
 void device_probe_missed(const struct device_probe *p, struct device_id id,
 			 struct device_missed *ret);
+/* Were the pins of an earlier agent incomplete, its counts lost? */
+bool device_probe_began_anew(const struct device_probe *p);
 /* Are there counts of an earlier agent, that ours go on from? Known after device_probe_settle(). */
 bool device_probe_continues(const struct device_probe *p);
 
@@ -112,7 +114,6 @@ struct device_probe_usage {
 	uint32_t generation;	    /* how often programs took over from others in these maps */
 	bool adopted;		    /* the programs that count were there before this process */
 	bool pinned;		    /* what counts is, now */
-	bool began_anew; /* pins of an earlier agent were incomplete: its counts are lost */
 };
 
 /* A copy of the figures as they are now. */

@@ -173,7 +173,8 @@ static int remove_object(struct removal *r)
 	pin_look(r->path, &pin);
 	if (unlink(r->path))
 		return cannot(r, errno);
-	r->fn(r->arg, &pin);
+	if (r->fn)
+		r->fn(r->arg, &pin);
 	return 0;
 }
 
@@ -227,7 +228,8 @@ static int remove_folder(struct removal *r, int depth)
 		return err;
 	if (rmdir(r->path))
 		return cannot(r, errno);
-	r->fn(r->arg, &pin);
+	if (r->fn)
+		r->fn(r->arg, &pin);
 	return 0;
 }
 

@@ -46,8 +46,9 @@ int bpffs_prepare(const char *folder, struct err *e);
 int bpffs_lock(const char *folder, struct err *e);
 
 /*
- * Detach and unpin all below @folder, and @folder itself, which must be BPFFS_THERE. Tells @fn of
- * each thing that is gone. 0, or -errno at the first one that can't be removed.
+ * Detach and unpin all below @folder, and @folder itself, which must be BPFFS_THERE. Tells @fn,
+ * which may be NULL, of each thing that is gone. 0, or -errno at the first one that can't be
+ * removed.
  */
 int bpffs_remove(const char *folder, pin_fn fn, void *arg, struct err *e);
 

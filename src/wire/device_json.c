@@ -2,23 +2,9 @@
 #include "wire/device_json.h"
 
 #include "base/base.h"
-#include "wire/jsonw.h"
+#include "wire/event_json.h"
 
 /* ---- what it is ---- */
-
-static void add_head(struct jsonw *j, const struct wire_context *ctx, uint64_t ts_ns)
-{
-	jsonw_member_time(j, "@timestamp", ts_ns);
-	jsonw_member_object(j, "event");
-	jsonw_member_string(j, "kind", "state");
-	jsonw_member_string(j, "dataset", "nslens.device");
-	jsonw_object_end(j);
-	if (!*ctx->node)
-		return;
-	jsonw_member_object(j, "host");
-	jsonw_member_string(j, "name", ctx->node);
-	jsonw_object_end(j);
-}
 
 /* 0 is unknown. */
 static void add_known(struct jsonw *j, const char *key, uint64_t value)
@@ -97,24 +83,19 @@ static void add_device(struct jsonw *j, const struct device_row *row)
 
 /* ---- what is hooked into it ---- */
 
-static bool hook_sees(const struct device_hook *h)
-{
-	return h->state == HOOK_ATTACHED || h->state == HOOK_STARVED;
-}
-
 static void add_hook(struct jsonw *j, enum device_point point, const struct device_hook *h)
 {
 	jsonw_object_begin(j);
 	jsonw_member_string(j, "point", device_point_names[point]);
 	jsonw_member_string(j, "state", hook_state_names[h->state]);
 	jsonw_member_string(j, "mode", h->mode);
-	if (hook_sees(h))
+	if (device_hook_is_there(h))
 		jsonw_member_bool(j, "removable", h->removable);
 	add_known(j, "link_id", h->link_id);
 	add_known(j, "prog_id", h->prog_id);
 	add_known(j, "before_prog_id", h->before_prog_id);
 	jsonw_member_string(j, "pin", h->pin);
-	if (hook_sees(h)) {
+	if (device_hook_is_there(h)) {
 		if (h->since_ns)
 			jsonw_member_time(j, "since", h->since_ns);
 		if (h->delay_ns) /* else the device is older than nslens */
@@ -143,7 +124,7 @@ static void add_delay(struct jsonw *j, const struct device_row *row)
 	for (unsigned int i = 0; i < N_DEVICE_POINTS; i++) {
 		const struct device_hook *h = &row->hooks[i];
 
-		if (!hook_sees(h))
+		if (!device_hook_is_there(h))
 			continue;
 		delay_ns = h->delay_ns > delay_ns ? h->delay_ns : delay_ns;
 	}
@@ -221,7 +202,7 @@ void device_json(struct buf *out, const struct wire_context *ctx, uint64_t ts_ns
 	size_t line = out->len;
 
 	jsonw_object_begin(&j);
-	add_head(&j, ctx, ts_ns);
+	json_state_head(&j, ctx, ts_ns, "nslens.device");
 	add_netns(&j, row->device->id.netns_cookie, row->netns);
 	add_device(&j, row);
 	add_hooks(&j, row);

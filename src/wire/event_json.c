@@ -463,3 +463,18 @@ void event_json(struct buf *out, const struct wire_context *ctx, const struct ev
 		out->data[line] = '\0';
 	}
 }
+
+void json_state_head(struct jsonw *j, const struct wire_context *ctx, uint64_t ts_ns,
+		     const char *dataset)
+{
+	jsonw_member_time(j, "@timestamp", ts_ns);
+	jsonw_member_object(j, "event");
+	jsonw_member_string(j, "kind", "state");
+	jsonw_member_string(j, "dataset", dataset);
+	jsonw_object_end(j);
+	if (!*ctx->node)
+		return;
+	jsonw_member_object(j, "host");
+	jsonw_member_string(j, "name", ctx->node);
+	jsonw_object_end(j);
+}

@@ -13,6 +13,9 @@
  */
 void event_json(struct buf *out, const struct wire_context *ctx, const struct event *event);
 
+/* How the lines of things that are, rather than happen, begin: time, event, host. */
+void json_state_head(struct jsonw *j, const struct wire_context *ctx, uint64_t ts_ns,
+		     const char *dataset);
 /* A process as a value: what stands behind "process", for the other commands' lines too. */
 void process_json(struct jsonw *j, const struct wire_context *ctx, const struct process *p);
 

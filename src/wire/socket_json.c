@@ -6,20 +6,6 @@
 
 #include "wire/event_json.h"
 
-static void add_head(struct jsonw *j, const struct wire_context *ctx, uint64_t ts_ns)
-{
-	jsonw_member_time(j, "@timestamp", ts_ns);
-	jsonw_member_object(j, "event");
-	jsonw_member_string(j, "kind", "state");
-	jsonw_member_string(j, "dataset", "nslens.socket");
-	jsonw_object_end(j);
-	if (!*ctx->node)
-		return;
-	jsonw_member_object(j, "host");
-	jsonw_member_string(j, "name", ctx->node);
-	jsonw_object_end(j);
-}
-
 /* ECS wants numbers of protocols and of users as text. */
 static void add_number_text(struct jsonw *j, const char *key, uint32_t number)
 {
@@ -146,7 +132,7 @@ void socket_json(struct buf *out, const struct wire_context *ctx, uint64_t ts_ns
 	size_t line = out->len;
 
 	jsonw_object_begin(&j);
-	add_head(&j, ctx, ts_ns);
+	json_state_head(&j, ctx, ts_ns, "nslens.socket");
 	add_network(&j, s);
 	add_user(&j, s);
 	add_socket(&j, ctx, s);
