@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/golden.h"
 #include "lib/sample_devices.h"
 #include "wire/device_json.h"
 #include "wire/device_text.h"
@@ -58,19 +59,7 @@ static void print_tables(struct buf *out)
 
 static void table_reads_as_the_golden_file(void **state)
 {
-	struct buf got = { 0 }, want = { 0 };
-	FILE *file = fopen(GOLDEN, "r");
-	char part[4096];
-	size_t n;
-
-	assert_non_null(file);
-	while ((n = fread(part, 1, sizeof(part), file)))
-		buf_add(&want, part, n);
-	fclose(file);
-	print_tables(&got);
-	assert_string_equal(got.data, want.data);
-	buf_fini(&got);
-	buf_fini(&want);
+	assert_golden(GOLDEN, print_tables);
 }
 
 static void table_lets_nobody_own_the_terminal(void **state)
@@ -208,25 +197,10 @@ static void json_says_what_hooks_suffer(void **state)
 	assert_holds(6, "\"missed_packets\":0,\"unobserved_packets\":120}");
 }
 
-static int print_lines(void)
+static void print_lines(struct buf *out)
 {
-	struct buf out = { 0 };
-
 	for (size_t i = 0; i < N_SAMPLE_DEVICES; i++)
-		device_json(&out, &context, SAMPLE_NOW_NS, &rows[i]);
-	fwrite(out.data, 1, out.len, stdout);
-	buf_fini(&out);
-	return 0;
-}
-
-static int print_golden(void)
-{
-	struct buf out = { 0 };
-
-	print_tables(&out);
-	fwrite(out.data, 1, out.len, stdout);
-	buf_fini(&out);
-	return 0;
+		device_json(out, &context, SAMPLE_NOW_NS, &rows[i]);
 }
 
 int main(int argc, char **argv)
@@ -245,8 +219,8 @@ int main(int argc, char **argv)
 	context.host_netns_cookie = SAMPLE_HOST_COOKIE;
 	sample_device_rows(rows);
 	if (argc > 1 && !strcmp(argv[1], "--lines"))
-		return print_lines();
+		return write_printed(print_lines);
 	if (argc > 1 && !strcmp(argv[1], "--golden"))
-		return print_golden();
+		return write_printed(print_tables);
 	return cmocka_run_group_tests_name("device_rows", tests, NULL, NULL);
 }

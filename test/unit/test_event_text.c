@@ -1,8 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/*
- * The lines are compared with test/golden/event_text.txt; --golden prints what they are now. Found
- * from the top of the repository, where tests run.
- */
+/* The lines are compared with test/golden/event_text.txt; --golden prints what they are now. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -13,6 +10,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "lib/golden.h"
 #include "lib/sample_events.h"
 #include "wire/event_text.h"
 #include "wire/printable.h"
@@ -50,19 +48,7 @@ static void print_all(struct buf *out)
 
 static void reads_as_the_golden_file(void **state)
 {
-	struct buf got = { 0 }, want = { 0 };
-	FILE *file = fopen(GOLDEN, "r");
-	char part[4096];
-	size_t n;
-
-	assert_non_null(file);
-	while ((n = fread(part, 1, sizeof(part), file)))
-		buf_add(&want, part, n);
-	fclose(file);
-	print_all(&got);
-	assert_string_equal(got.data, want.data);
-	buf_fini(&got);
-	buf_fini(&want);
+	assert_golden(GOLDEN, print_all);
 }
 
 /* The text of one event, without its newline. */
@@ -244,13 +230,7 @@ int main(int argc, char **argv)
 	tzset();
 	wire_context_init(&context, "node-1", SAMPLE_BOOT_NS);
 	context.host_netns_cookie = 1;
-	if (argc > 1 && !strcmp(argv[1], "--golden")) {
-		struct buf out = { 0 };
-
-		print_all(&out);
-		fwrite(out.data, 1, out.len, stdout);
-		buf_fini(&out);
-		return 0;
-	}
+	if (argc > 1 && !strcmp(argv[1], "--golden"))
+		return write_printed(print_all);
 	return cmocka_run_group_tests_name("event_text", tests, NULL, NULL);
 }
